@@ -1,0 +1,127 @@
+"""Process-group helpers; every one is the identity when no group is initialised.
+
+Names and meanings follow PySlowFast where people's files use them (``du``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_initialized() -> bool:
+    """Return whether a process group exists; collectives depend on this and never on NUM_GPUS."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def get_world_size() -> int:
+    """Return the number of processes (1 without a group)."""
+    return dist.get_world_size() if is_initialized() else 1
+
+
+def get_rank() -> int:
+    """Return this process's global rank (0 without a group)."""
+    return dist.get_rank() if is_initialized() else 0
+
+
+def get_local_rank() -> int:
+    """Return this process's rank on its machine (0 without a group)."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if is_initialized() else 0
+
+
+def get_local_size() -> int:
+    """Return the number of processes on this machine (1 without a group)."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", get_world_size())) if is_initialized() else 1
+
+
+def is_master_proc(num_gpus: int = 0) -> bool:
+    """Return whether this is the first process of its machine; ``num_gpus`` is PySlowFast's way to say how many."""
+    return get_rank() % num_gpus == 0 if num_gpus > 0 else get_local_rank() == 0
+
+
+def is_root_proc() -> bool:
+    """Return whether this is rank 0 of all processes."""
+    return get_rank() == 0
+
+
+def synchronize() -> None:
+    """Wait until every process is here."""
+    if get_world_size() > 1:
+        dist.barrier()
+
+
+def all_gather(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Concatenate each tensor over ranks on axis 0, without gradient; shapes must agree over ranks."""
+    if get_world_size() == 1:
+        return list(tensors)
+    out = []
+    for tensor in tensors:
+        parts = [torch.empty_like(tensor) for _ in range(get_world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        out.append(torch.cat(parts))
+    return out
+
+
+def all_reduce(tensors: Sequence[Tensor], average: bool = True) -> list[Tensor]:
+    """Sum (or average) each tensor over ranks, in place, and return them."""
+    if get_world_size() > 1:
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+            if average:
+                tensor.div_(get_world_size())
+    return list(tensors)
+
+
+def all_gather_object(obj: Any) -> list[Any]:
+    """Return the picklable ``obj`` of every rank, in rank order."""
+    if get_world_size() == 1:
+        return [obj]
+    out: list[Any] = [None] * get_world_size()
+    dist.all_gather_object(out, obj)
+    return out
+
+
+all_gather_unaligned = all_gather_object
+
+
+def gather_with_grad(tensor: Tensor) -> Tensor:
+    """Concatenate over ranks on axis 0; backward sums every rank's gradient into the local slice.
+
+    With a loss that every rank computes on the whole gathered batch, and DistributedDataParallel's averaging, the
+    parameters get the true gradient of that loss.
+    """
+    if get_world_size() == 1:
+        return tensor
+    from torch.distributed.nn.functional import all_gather as differentiable_all_gather
+
+    return torch.cat(list(differentiable_all_gather(tensor.contiguous())))
+
+
+class GatherLayer(torch.autograd.Function):
+    """Concatenate over ranks on axis 0; backward keeps this rank's slice of the local gradient only.
+
+    parity: OST's released gather. After DistributedDataParallel's averaging every gathered feature's parameters get
+    1/W of the true gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the concatenation over ranks."""
+        ctx.local_size = tensor.shape[0]
+        return all_gather([tensor])[0]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        """Return this rank's slice of ``grad``."""
+        start = get_rank() * ctx.local_size
+        return grad[start : start + ctx.local_size]
+
+
+def gather_local_grad(tensor: Tensor) -> Tensor:
+    """Apply GatherLayer; see there."""
+    return tensor if get_world_size() == 1 else GatherLayer.apply(tensor)
