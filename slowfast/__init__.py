@@ -1,3 +1,3 @@
-"""Open-vocabulary video classification with CLIP: OST and its sister systems on PySlowFast's conventions."""
+"""Open-vocabulary video classification with CLIP: OST and its sister systems."""
 
 __version__ = "0.1.0"

@@ -25,9 +25,9 @@ class View(NamedTuple):
 class Encoded(NamedTuple):
     """What a video encoder hands to a text head.
 
-    ``video_BTD`` holds un-normalised frame features; ``extras`` whatever else a head may need (context tokens, a
-    frozen teacher's features), by name. A tuple and not a dataclass, because DistributedDataParallel looks for
-    gradients inside tuples and dicts only.
+    ``video_BTD`` holds un-normalised frame features; ``extras`` whatever else a head may need
+    (context tokens, a frozen teacher's features), by name. A tuple and not a dataclass, because
+    DistributedDataParallel looks for gradients inside tuples and dicts only.
     """
 
     video_BTD: Tensor
@@ -37,23 +37,24 @@ class Encoded(NamedTuple):
 class ModelOutput(NamedTuple):
     """What every model of this project returns.
 
-    ``logits`` is B x K, with the scale applied; in the contrastive training of OST both axes are the global batch.
-    ``video_BTD`` holds un-normalised frame features (None for a foreign model) and ``extras`` named tensors that a
-    loss may need.
+    ``logits`` is B x K, with the scale applied; in the contrastive training of OST both axes are
+    the global batch. ``video_BTD`` holds un-normalised frame features (None for a foreign model)
+    and ``extras`` named tensors that a loss may need.
     """
 
     logits: Tensor
     video_BTD: Tensor | None = None
-    extras: dict[str, Tensor] = {}  # noqa: RUF012 - a NamedTuple default, never mutated
+    extras: dict[str, Tensor] = {}
 
 
 @dataclass
 class VideoBatch:
     """A collated batch in PySlowFast's five-tuple order.
 
-    ``inputs`` is a list with one float tensor B x 3 x T x S x S per pathway, ``labels`` int64 B (or float B x K after
-    mixing or for several labels per video), ``index`` int64 B the clip's position in the expanded data set, ``time``
-    float64 B x 1 x 3 (first frame, last frame, gap), ``meta`` anything else (``broken`` and ``failed`` videos).
+    ``inputs`` is a list with one float tensor B x 3 x T x S x S per pathway, ``labels`` int64 B (or
+    float B x K after mixing or for several labels per video), ``index`` int64 B the clip's position
+    in the expanded data set, ``time`` float64 B x 1 x 3 (first frame, last frame, gap), ``meta``
+    anything else (``broken`` and ``failed`` videos).
     """
 
     inputs: list[Tensor]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +17,23 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _guard_generators() -> Iterator[None]:
+def _guard_generators() -> None:
     """Give each test the same generators and leave none of its draws to the next."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
-    yield
 
 
 @pytest.fixture(scope="session")
 def parity() -> Callable[[str], Path]:
-    """Return a function from a recorded file's name to its path; it skips where the recordings are absent."""
+    """Return a function from a recorded file's name to its path; it skips where absent."""
 
     def find(name: str) -> Path:
         path = PARITY / name
         if not path.exists():
-            reason = f"recorded outputs of the published systems are not here: {path} (set OST_PARITY)"
+            reason = (
+                f"recorded outputs of the published systems are not here: {path} (set OST_PARITY)"
+            )
             if os.environ.get("OST_REQUIRE_PARITY"):
                 pytest.fail(reason)
             pytest.skip(reason)

@@ -40,7 +40,7 @@ def get_local_size() -> int:
 
 
 def is_master_proc(num_gpus: int = 0) -> bool:
-    """Return whether this is the first process of its machine; ``num_gpus`` is PySlowFast's way to say how many."""
+    """Return whether this is its machine's first process (``num_gpus``: PySlowFast's way to count)."""
     return get_rank() % num_gpus == 0 if num_gpus > 0 else get_local_rank() == 0
 
 
@@ -56,7 +56,7 @@ def synchronize() -> None:
 
 
 def all_gather(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Concatenate each tensor over ranks on axis 0, without gradient; shapes must agree over ranks."""
+    """Concatenate each tensor over ranks on axis 0, without gradient; shapes must agree."""
     if get_world_size() == 1:
         return list(tensors)
     out = []
@@ -92,8 +92,8 @@ all_gather_unaligned = all_gather_object
 def gather_with_grad(tensor: Tensor) -> Tensor:
     """Concatenate over ranks on axis 0; backward sums every rank's gradient into the local slice.
 
-    With a loss that every rank computes on the whole gathered batch, and DistributedDataParallel's averaging, the
-    parameters get the true gradient of that loss.
+    With a loss that every rank computes on the whole gathered batch, and DistributedDataParallel's
+    averaging, the parameters get the true gradient of that loss.
     """
     if get_world_size() == 1:
         return tensor
@@ -103,10 +103,10 @@ def gather_with_grad(tensor: Tensor) -> Tensor:
 
 
 class GatherLayer(torch.autograd.Function):
-    """Concatenate over ranks on axis 0; backward keeps this rank's slice of the local gradient only.
+    """Concatenate over ranks on axis 0; backward keeps this rank's slice only.
 
-    parity: OST's released gather. After DistributedDataParallel's averaging every gathered feature's parameters get
-    1/W of the true gradient.
+    parity: OST's released gather. After DistributedDataParallel's averaging every gathered
+    feature's parameters get 1/W of the true gradient.
     """
 
     @staticmethod

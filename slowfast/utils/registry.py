@@ -43,4 +43,6 @@ class Registry(_Registry):
         known = self.names()
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1)
         hint = next((f"; did you mean {k!r}?" for k in known if near and k.lower() == near[0]), "")
-        raise UsageError(f"no {self._name} named {name!r}; known: {', '.join(known) or 'none'}{hint}")
+        raise UsageError(
+            f"no {self._name} named {name!r}; known: {', '.join(known) or 'none'}{hint}"
+        )
