@@ -40,7 +40,7 @@ def get_local_size() -> int:
 
 
 def is_master_proc(num_gpus: int = 0) -> bool:
-    """Return whether this is its machine's first process (``num_gpus``: PySlowFast's way to count)."""
+    """Return whether this is the first process of its machine (of ``num_gpus`` when given)."""
     return get_rank() % num_gpus == 0 if num_gpus > 0 else get_local_rank() == 0
 
 
