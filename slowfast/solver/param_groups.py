@@ -1,0 +1,187 @@
+"""Which parameters train at which rate and with which weight decay.
+
+Three questions are answered for each parameter, in this order: which rule of the model's table it
+matches (first match wins), how far below the top its layer is (only with layer-wise decay), and
+whether it is a batch norm's, decayed, or not decayed. Parameters with equal answers share a group,
+so every trainable parameter lands in exactly one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from slowfast.errors import UsageError
+
+BATCH_NORM, DECAYED, NOT_DECAYED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What holds for the parameters whose name matches ``pattern`` (shell wildcards).
+
+    ``lr_scale`` multiplies the scheduled rate (0 keeps the parameters as they are);
+    ``weight_decay`` stands in for SOLVER.WEIGHT_DECAY where it is not None.
+    """
+
+    pattern: str
+    lr_scale: float = 1.0
+    weight_decay: float | None = None
+
+
+class _Key(NamedTuple):
+    rule: int
+    below_top: int
+    kind: int
+
+
+def build_param_groups(
+    model: nn.Module,
+    *,
+    weight_decay: float,
+    bn_weight_decay: float = 0.0,
+    zero_wd_1d: bool = False,
+    layer_decay: float = 1.0,
+    rules: Sequence[Rule] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the optimizer groups of ``model``'s trainable parameters.
+
+    Without rules and layer decay these are PySlowFast's three: batch norm, decayed, not decayed;
+    empty ones are left out. LayerNorm is decayed unless ``zero_wd_1d``. CLIP's ``logit_scale`` is
+    decayed in any case, because it has no dimension at all (parity; a rule or the model's
+    ``no_weight_decay`` excludes it by name).
+
+    Args:
+        model: may offer ``no_weight_decay() -> names``, ``param_rules`` (a sequence of Rule) and
+            ``layer_of(name) -> layers below the top``, which defaults to ``layers_below_top``.
+        weight_decay: of the decayed group.
+        bn_weight_decay: of batch norms.
+        zero_wd_1d: whether one-dimensional parameters and names ending in ``.bias`` stay undecayed.
+        layer_decay: factor on the rate for each layer below the top; 1 turns it off.
+        rules: used instead of the model's ``param_rules``.
+
+    Returns:
+        Dictionaries with ``params``, ``param_names``, ``weight_decay``, ``layer_decay`` (factor of
+        the group's layer) and ``lr_scale`` (factor of its rule).
+
+    Raises:
+        UsageError: nothing is trainable, or layer decay meets a batch norm.
+    """
+    declared = getattr(model, "param_rules", ()) if rules is None else rules
+    table = (*declared, Rule("*"))
+    kind_of = _KindOf(model, zero_wd_1d=zero_wd_1d, exact_names=layer_decay != 1.0)
+    layer_of = getattr(model, "layer_of", None) or _layer_function(model)
+    grouped: dict[_Key, list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter, is_bn in _trainable(model):
+        if is_bn and layer_decay != 1.0:
+            raise UsageError(f"SOLVER.LAYER_DECAY is for models without batch norm; found {name}")
+        rule = next(i for i, rule in enumerate(table) if fnmatchcase(name, rule.pattern))
+        below = layer_of(name) if layer_decay != 1.0 else 0
+        key = _Key(rule, below, kind_of(name, parameter, is_bn))
+        grouped.setdefault(key, []).append((name, parameter))
+    if not grouped:
+        raise UsageError("the model has no trainable parameter; see CLIP.TRAINABLE and CLIP.FREEZE")
+    groups = []
+    for key, members in sorted(grouped.items(), key=lambda item: item[0]):
+        rule_decay = table[key.rule].weight_decay
+        decayed = weight_decay if rule_decay is None else rule_decay
+        groups.append(
+            {
+                "params": [parameter for _, parameter in members],
+                "param_names": [name for name, _ in members],
+                "weight_decay": (bn_weight_decay, decayed, 0.0)[key.kind],
+                "layer_decay": layer_decay**key.below_top,
+                "lr_scale": table[key.rule].lr_scale,
+            }
+        )
+    return groups
+
+
+def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
+    """Yield (name, parameter, whether a batch norm owns it), each shared parameter once."""
+    seen: set[int] = set()
+    for module_name, module in model.named_modules():
+        is_bn = isinstance(module, _NormBase)
+        for own_name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield f"{module_name}.{own_name}".lstrip("."), parameter, is_bn
+
+
+class _KindOf:
+    """Decide between BATCH_NORM, DECAYED and NOT_DECAYED."""
+
+    def __init__(self, model: nn.Module, *, zero_wd_1d: bool, exact_names: bool) -> None:
+        listed = getattr(model, "no_weight_decay", None)
+        self.undecayed: Collection[str] = listed() if listed else ()
+        self.zero_wd_1d = zero_wd_1d
+        # parity: with layer decay PySlowFast compares whole names, otherwise fragments of names.
+        self.exact_names = exact_names
+
+    def __call__(self, name: str, parameter: nn.Parameter, is_bn: bool) -> int:
+        if is_bn:
+            return BATCH_NORM
+        if self.exact_names:
+            listed = name in self.undecayed
+        else:
+            listed = any(fragment in name for fragment in self.undecayed)
+        flat = self.zero_wd_1d and (parameter.ndim == 1 or name.endswith(".bias"))
+        return NOT_DECAYED if listed or flat else DECAYED
+
+
+_BLOCK = re.compile(r"^(?P<stack>.*?(?:resblocks|blocks))\.(?P<index>\d+)\.")
+_EMBEDDING = re.compile(
+    r"(?:^|\.)(?:cls_token|mask_token|class_embedding|token_embedding|pos_embed\w*|"
+    r"positional_embedding|patch_embed\w*|conv1|ln_pre)(?:\.|$)"
+)
+
+
+def layers_below_top(name: str, depths: dict[str, int]) -> int:
+    """Return how many layers lie between a parameter and the top of its tower.
+
+    Block i of a stack of N is N - i below the top, embeddings are N + 1 below it, and everything
+    else (projections, final norms, heads) is at the top. This is PySlowFast's N + 1 - id with the
+    names of its own transformers and of CLIP's two towers.
+
+    Args:
+        name: of the parameter.
+        depths: blocks per stack, as ``{"clip.visual.transformer.resblocks": 12, ...}``.
+
+    >>> layers_below_top("visual.transformer.resblocks.11.ln_1.weight",
+    ...                  {"visual.transformer.resblocks": 12})
+    1
+    """
+    block = _BLOCK.match(name)
+    if block:
+        return depths[block["stack"]] - int(block["index"])
+    if not _EMBEDDING.search(name):
+        return 0
+    # An embedding belongs to the stack whose name starts most like its own.
+    return (
+        1 + max(depths.items(), key=lambda item: _shared_parts(item[0], name), default=("", -1))[1]
+    )
+
+
+def _shared_parts(one: str, other: str) -> int:
+    count = 0
+    for left, right in zip(one.split("."), other.split(".")):
+        if left != right:
+            break
+        count += 1
+    return count
+
+
+def _layer_function(model: nn.Module) -> Callable[[str], int]:
+    depths: dict[str, int] = {}
+    for name, _ in model.named_parameters():
+        block = _BLOCK.match(name)
+        if block:
+            stack = block["stack"]
+            depths[stack] = max(depths.get(stack, 0), int(block["index"]) + 1)
+    return lambda name: layers_below_top(name, depths)
