@@ -1,0 +1,1 @@
+"""Loops: training, validation, test, and how they are launched."""

@@ -1,0 +1,110 @@
+"""Stop a run whose loss is no number any more, or jumps."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slowfast.errors import SlowFastError
+from slowfast.structures import VideoBatch
+
+NAMED_VIDEOS = 16
+WINDOW = 5
+
+
+class LossError(SlowFastError):
+    """The training loss became NaN or infinite, or exploded (exit code 1)."""
+
+
+@dataclass
+class _Pending:
+    loss: Tensor
+    ready: torch.cuda.Event | None
+    where: str
+    index: Tensor
+
+
+class LossWatch:
+    """Look at every micro-step's loss without making the host wait for the device.
+
+    On a CUDA device a loss is copied in the background and looked at one step later, so nothing
+    waits; ``flush`` looks at the last one before anything is saved. On the CPU it is looked at
+    once.
+
+    Args:
+        dataset: where the videos' names come from, if it has ``path_of(index)``.
+        explosion_factor: stop when the loss exceeds this multiple of the mean of the 5 before it
+            (TRAIN.KILL_LOSS_EXPLOSION_FACTOR); 0 turns this off.
+    """
+
+    def __init__(self, dataset: Any = None, *, explosion_factor: float = 0.0) -> None:
+        self.dataset = dataset
+        self.explosion_factor = explosion_factor
+        self.recent: deque[float] = deque(maxlen=WINDOW)
+        self._pending: _Pending | None = None
+
+    def look(self, loss: Tensor, batch: VideoBatch, where: str) -> None:
+        """Note the loss of ``batch``; raises LossError for this step's or the step before's.
+
+        Args:
+            loss: scalar without gradient.
+            batch: what it was computed on.
+            where: epoch and iteration in words.
+        """
+        self.flush()
+        ready = None
+        if loss.is_cuda:
+            loss = torch.empty((), dtype=loss.dtype, pin_memory=True).copy_(loss, non_blocking=True)
+            ready = torch.cuda.Event()
+            ready.record()
+        self._pending = _Pending(loss, ready, where, batch.index)
+        if ready is None:
+            self.flush()
+
+    def flush(self) -> None:
+        """Look at the loss that is still under way; raises LossError."""
+        if self._pending is None:
+            return
+        pending, self._pending = self._pending, None
+        if pending.ready is not None:
+            pending.ready.synchronize()
+        loss = float(pending.loss)
+        if loss != loss or abs(loss) == float("inf"):
+            self._stop(f"the loss is {loss}", pending)
+        if self.explosion_factor > 0 and len(self.recent) == WINDOW:
+            mean = sum(self.recent) / WINDOW
+            if loss > self.explosion_factor * mean:
+                self._stop(
+                    f"the loss jumped from {mean:.6g} (mean of {WINDOW} steps) to {loss:.6g}, "
+                    f"above TRAIN.KILL_LOSS_EXPLOSION_FACTOR={self.explosion_factor:g}",
+                    pending,
+                )
+        self.recent.append(loss)
+
+    def _stop(self, what: str, pending: _Pending) -> None:
+        videos = self._names(pending.index.tolist())
+        raise LossError(
+            f"{what} at {pending.where}; batch: {videos}; nothing was saved since the last "
+            "checkpoint. Look at these videos, or lower SOLVER.BASE_LR, or clip gradients "
+            "(SOLVER.CLIP_GRAD_L2NORM)"
+        )
+
+    def _names(self, ids: list[int]) -> str:
+        path_of = getattr(self.dataset, "path_of", None)
+        shown = [
+            f"{index} ({path_of(index)})" if path_of else str(index) for index in ids[:NAMED_VIDEOS]
+        ]
+        more = f" and {len(ids) - NAMED_VIDEOS} more" if len(ids) > NAMED_VIDEOS else ""
+        return ", ".join(shown) + more
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the losses that the explosion check compares with."""
+        return {"recent": list(self.recent)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken."""
+        self.recent = deque(state["recent"], maxlen=WINDOW)
