@@ -1,0 +1,29 @@
+"""Models, encoders, heads and losses."""
+
+from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwrap
+from slowfast.models.clip_baseline import CLIP
+from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise
+from slowfast.models.heads import HEAD_REGISTRY, CategoryHead, LinearHead, OSTHead
+from slowfast.models.losses import build_loss, get_loss_func
+from slowfast.models.ost import OST
+from slowfast.models.video_text import VideoTextModel
+from slowfast.models.vifi_clip import ViFiCLIP
+
+__all__ = [
+    "CLIP",
+    "ENCODER_REGISTRY",
+    "HEAD_REGISTRY",
+    "MODEL_REGISTRY",
+    "OST",
+    "CategoryHead",
+    "FrameWise",
+    "LinearHead",
+    "OSTHead",
+    "VideoTextModel",
+    "ViFiCLIP",
+    "build_loss",
+    "build_model",
+    "call_model",
+    "get_loss_func",
+    "unwrap",
+]

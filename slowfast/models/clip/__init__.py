@@ -1,0 +1,1 @@
+"""CLIP's towers (open_clip's own modules) and how they are fed."""

@@ -1,0 +1,23 @@
+"""ENCODER_REGISTRY: from videos to frame features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from slowfast.utils.registry import Registry
+
+ENCODER_REGISTRY = Registry(
+    "ENCODER",
+    contract=(
+        "obj(cfg, clip) -> module holding its own parameters only; "
+        "module(clip, video_BCTHW) -> Encoded; it may replace blocks of clip.visual when built; "
+        "`provides` names the extras that it returns"
+    ),
+)
+
+
+def build_encoder(cfg: Any, clip: nn.Module, *, default: str) -> nn.Module:
+    """Build ``MODEL.ENCODER``, or ``default`` where that is empty, over ``clip``."""
+    return ENCODER_REGISTRY.get(cfg.MODEL.ENCODER or default)(cfg, clip)

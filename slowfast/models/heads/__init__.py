@@ -1,0 +1,17 @@
+"""Heads: one file each, registered in HEAD_REGISTRY."""
+
+from slowfast.models.heads.build import HEAD_REGISTRY, build_head
+from slowfast.models.heads.category import CategoryHead
+from slowfast.models.heads.linear import LinearHead
+from slowfast.models.heads.ost import FeatureError, Matching, OSTHead, OSTScores
+
+__all__ = [
+    "HEAD_REGISTRY",
+    "CategoryHead",
+    "FeatureError",
+    "LinearHead",
+    "Matching",
+    "OSTHead",
+    "OSTScores",
+    "build_head",
+]

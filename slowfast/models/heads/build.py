@@ -1,0 +1,27 @@
+"""HEAD_REGISTRY: from frame features to class logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from slowfast.utils.registry import Registry
+
+HEAD_REGISTRY = Registry(
+    "HEAD",
+    contract=(
+        "obj(cfg, clip, templates=name) -> module holding its own parameters only; "
+        "module(clip, encoded, labels=None) -> logits B x K (with labels, in training: global "
+        "batch x global batch); `requires` names the extras that it needs of the encoder"
+    ),
+)
+
+
+def build_head(cfg: Any, clip: nn.Module, *, default: str, templates: str) -> nn.Module:
+    """Build ``MODEL.HEAD_NAME``, or ``default`` where that is empty.
+
+    ``templates`` is the prompt set of the published system, used where ``TEXT.TEMPLATES`` is empty.
+    """
+    head = HEAD_REGISTRY.get(cfg.MODEL.HEAD_NAME or default)
+    return head(cfg, clip, templates=cfg.TEXT.TEMPLATES or templates)

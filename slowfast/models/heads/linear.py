@@ -1,0 +1,68 @@
+"""A linear classifier over the mean frame feature: linear probing and closed-set training."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from slowfast.config.configurable import configurable
+from slowfast.errors import UsageError
+from slowfast.models.heads.build import HEAD_REGISTRY
+from slowfast.structures import Encoded
+
+
+@HEAD_REGISTRY.register()
+class LinearHead(nn.Module):
+    """Dropout and one linear layer over the mean of the frame features; needs no text.
+
+    Args:
+        dim_in: the joint dimension D.
+        num_classes: K.
+        dropout_rate: before the layer.
+        init_std: standard deviation of the initial weights; the bias starts at 0.
+        detach: stop the gradient at the features, so that the layer alone is trained.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    needs_labels: ClassVar[bool] = False
+
+    @configurable
+    def __init__(
+        self,
+        dim_in: int,
+        num_classes: int,
+        *,
+        dropout_rate: float = 0.0,
+        init_std: float = 0.01,
+        detach: bool = False,
+    ) -> None:
+        super().__init__()
+        self.detach = detach
+        self.dropout = nn.Dropout(dropout_rate)
+        self.projection = nn.Linear(dim_in, num_classes)
+        nn.init.normal_(self.projection.weight, std=init_std)
+        nn.init.zeros_(self.projection.bias)
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, clip: nn.Module, *, templates: str) -> dict[str, Any]:
+        """Read ``MODEL.NUM_CLASSES``, ``DROPOUT_RATE``, ``FC_INIT_STD``, ``DETACH_FINAL_FC``."""
+        if cfg.MODEL.NUM_CLASSES < 1:
+            raise UsageError("MODEL.NUM_CLASSES must be set for MODEL.HEAD_NAME LinearHead")
+        if cfg.MODEL.LOSS_FUNC == "ost_contrastive":
+            raise UsageError(
+                "MODEL.LOSS_FUNC ost_contrastive needs a head that scores texts (OSTHead, "
+                "CategoryHead); LinearHead has none: use cross_entropy"
+            )
+        return {
+            "dim_in": int(clip.visual.output_dim),
+            "num_classes": cfg.MODEL.NUM_CLASSES,
+            "dropout_rate": cfg.MODEL.DROPOUT_RATE,
+            "init_std": cfg.MODEL.FC_INIT_STD,
+            "detach": cfg.MODEL.DETACH_FINAL_FC,
+        }
+
+    def forward(self, clip: nn.Module, encoded: Encoded, labels: Tensor | None = None) -> Tensor:
+        """Return logits B x K."""
+        video_BD = encoded.video_BTD.mean(dim=1)
+        return self.projection(self.dropout(video_BD.detach() if self.detach else video_BD))

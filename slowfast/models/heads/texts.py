@@ -1,0 +1,82 @@
+"""From the configured files to the texts of a head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from slowfast.errors import UsageError
+from slowfast.models.clip.text import TextBank
+from slowfast.text import (
+    ClassVocabulary,
+    expand_descriptors,
+    expand_names,
+    get_prompts,
+    load_classes,
+    load_descriptors,
+)
+
+KINDS = ("spatial", "temporal")
+
+
+def build_vocabulary(cfg: Any) -> ClassVocabulary:
+    """Read ``TEXT.CLASSES``, restrict it to ``TEXT.SUBSET`` and compare with NUM_CLASSES."""
+    if not cfg.TEXT.CLASSES:
+        raise UsageError("TEXT.CLASSES is empty: name the file that lists the class names")
+    vocabulary, source = load_classes(cfg.TEXT.CLASSES), f"TEXT.CLASSES {cfg.TEXT.CLASSES}"
+    if cfg.TEXT.SUBSET:
+        vocabulary = vocabulary.subset(load_classes(cfg.TEXT.SUBSET).names)
+        source = f"TEXT.SUBSET {cfg.TEXT.SUBSET}"
+    if cfg.MODEL.NUM_CLASSES not in (0, len(vocabulary)):
+        raise UsageError(
+            f"MODEL.NUM_CLASSES {cfg.MODEL.NUM_CLASSES}, but {source} has {len(vocabulary)} "
+            f"classes: set MODEL.NUM_CLASSES {len(vocabulary)}, or 0 to take it from the file"
+        )
+    return vocabulary
+
+
+def build_category_bank(
+    cfg: Any, clip: nn.Module, vocabulary: ClassVocabulary, *, templates: str
+) -> TextBank:
+    """Return the class names in their category templates, K x templates."""
+    return _bank(cfg, clip, expand_names(get_prompts(templates), vocabulary))
+
+
+def build_descriptor_banks(
+    cfg: Any, clip: nn.Module, vocabulary: ClassVocabulary, *, templates: str
+) -> dict[str, TextBank]:
+    """Return the descriptors of each kind of ``OST.KINDS`` in their templates, K x N.
+
+    The files are checked against the whole of ``TEXT.CLASSES``, then joined by name.
+    """
+    listed, banks = load_classes(cfg.TEXT.CLASSES), {}
+    for kind in check_kinds(cfg.OST.KINDS, "OST.KINDS", allow_none=False):
+        path = cfg.TEXT.SPATIAL if kind == "spatial" else cfg.TEXT.TEMPORAL
+        if not path:
+            raise UsageError(f"TEXT.{kind.upper()} is empty: name the file of {kind} descriptors")
+        descriptors = load_descriptors(path, listed, kind=kind, num=cfg.OST.N)
+        own = [descriptors[listed.index(name)] for name in vocabulary.names]
+        conditioned = kind in check_kinds(cfg.OST.CONDITION, "OST.CONDITION", allow_none=True)
+        texts = expand_descriptors(get_prompts(templates), vocabulary, own, conditioned=conditioned)
+        banks[kind] = _bank(cfg, clip, texts)
+    return banks
+
+
+def check_kinds(kinds: list[str], option: str, *, allow_none: bool) -> tuple[str, ...]:
+    """Return the kinds in a fixed order; raises UsageError for an unknown or missing one."""
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(f"{option}: unknown kind {unknown[0]!r}; choose from {KINDS}")
+    if not kinds and not allow_none:
+        raise UsageError(f"{option} is empty: choose from {KINDS}")
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
+def _bank(cfg: Any, clip: nn.Module, texts: list[list[str]]) -> TextBank:
+    positions, wanted = clip.text.context_length, cfg.CLIP.CONTEXT_LENGTH
+    if wanted > positions:
+        raise UsageError(
+            f"CLIP.CONTEXT_LENGTH {wanted}, but the text tower of {cfg.CLIP.ARCH} has "
+            f"{positions} positions"
+        )
+    return TextBank(texts, context_length=wanted, long_text=cfg.TEXT.LONG_TEXT)

@@ -1,0 +1,13 @@
+"""MODEL_REGISTRY, apart from build.py so that models can register without importing it."""
+
+from __future__ import annotations
+
+from slowfast.utils.registry import Registry
+
+MODEL_REGISTRY = Registry(
+    "MODEL",
+    contract=(
+        "obj(cfg) -> module; module([B x 3 x T x H x W, ...]) -> logits B x K "
+        "or ModelOutput; with a true `needs_labels` it is called with labels, too, in training"
+    ),
+)

@@ -1,0 +1,52 @@
+"""Which parameters are trained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from slowfast.errors import UsageError
+
+logger = logging.getLogger(__name__)
+# Parameters of CLIP that each choice leaves frozen. As in ViFi-CLIP's `USE`, the scale is trained
+# together with both towers only.
+FROZEN_BY_CHOICE: dict[str, tuple[str, ...]] = {
+    "both": (),
+    "image": ("clip.text.*", "clip.logit_*"),
+    "text": ("clip.visual.*", "clip.logit_*"),
+    "none": ("clip.*",),
+}
+
+
+def select_trainable(
+    model: nn.Module, trainable: str, *, freeze: Iterable[str] = (), never: Iterable[str] = ()
+) -> int:
+    """Set ``requires_grad`` of every parameter and return how many numbers are trained.
+
+    Args:
+        model: a module with CLIP as ``clip``; parameters of encoder and head are always trained.
+        trainable: "both", "image", "text" or "none" of CLIP's towers.
+        freeze: fnmatch patterns of further parameters (``clip.text.token_embedding.*``); each must
+            match something.
+        never: patterns that the published system never trains.
+    """
+    if trainable not in FROZEN_BY_CHOICE:
+        raise UsageError(f"CLIP.TRAINABLE {trainable!r}: choose from {list(FROZEN_BY_CHOICE)}")
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in freeze:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UsageError(
+                f"CLIP.FREEZE {pattern!r} matches no parameter; names look like {names[0]!r}"
+            )
+    frozen = (*FROZEN_BY_CHOICE[trainable], *freeze, *never)
+    total = trained = 0
+    for name, parameter in model.named_parameters():
+        keep = not any(fnmatchcase(name, pattern) for pattern in frozen)
+        parameter.requires_grad_(keep)
+        total += parameter.numel()
+        trained += parameter.numel() * keep
+    logger.info("%.2f of %.2f million parameters are trained", trained / 1e6, total / 1e6)
+    return trained

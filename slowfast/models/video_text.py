@@ -1,0 +1,125 @@
+"""A video encoder and a text head over one CLIP: the structure of every system of this project.
+
+Shapes: B videos, T frames, K classes, D joint dimension, C H W image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from slowfast.config.configurable import configurable
+from slowfast.errors import UsageError
+from slowfast.models.clip.build import build_clip
+from slowfast.models.encoders import ENCODER_REGISTRY, build_encoder
+from slowfast.models.heads import build_head
+from slowfast.models.trainable import select_trainable
+from slowfast.structures import Encoded, ModelOutput
+from slowfast.utils.distributed import all_gather
+
+
+class VideoTextModel(nn.Module):
+    """CLIP's towers (``clip``), a video encoder (``encoder``) and a head (``head``).
+
+    A published system is a subclass that says which encoder and head it pairs
+    (``MODEL.ENCODER`` and ``MODEL.HEAD_NAME`` override either), which prompt set it was published
+    with, and which parameters it never trains.
+
+    Args:
+        clip: what ``build_clip`` returns.
+        encoder: ``encoder(clip, video_BCTHW) -> Encoded``.
+        head: ``head(clip, encoded, labels=None) -> logits``.
+        trainable: which of CLIP's towers are trained: "both", "image", "text", "none".
+        freeze: name patterns of further parameters that are not.
+
+    Raises:
+        UsageError: the head needs something that the encoder does not provide.
+    """
+
+    encoder_name: ClassVar[str] = "FrameWise"
+    head_name: ClassVar[str] = "CategoryHead"
+    templates: ClassVar[str] = "vanilla_clip"
+    frozen: ClassVar[tuple[str, ...]] = ()
+    find_unused_parameters: ClassVar[bool] = False
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        clip: nn.Module,
+        encoder: nn.Module,
+        head: nn.Module,
+        trainable: str = "both",
+        freeze: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        _check_pair(encoder, head)
+        self.clip = clip
+        self.encoder = encoder
+        self.head = head
+        select_trainable(self, trainable, freeze=freeze, never=self.frozen)
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> dict[str, Any]:
+        """Build towers, encoder and head."""
+        clip = build_clip(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
+        return {
+            "clip": clip,
+            "encoder": build_encoder(cfg, clip, default=cls.encoder_name),
+            "head": build_head(cfg, clip, default=cls.head_name, templates=cls.templates),
+            "trainable": cfg.CLIP.TRAINABLE,
+            "freeze": cfg.CLIP.FREEZE,
+        }
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the model wants the labels in training, to choose texts by them."""
+        return bool(getattr(self.head, "needs_labels", False))
+
+    def forward(
+        self, inputs: Tensor | Sequence[Tensor], labels: Tensor | None = None
+    ) -> ModelOutput:
+        """Score videos.
+
+        Args:
+            inputs: normalised frames B x 3 x T x H x W, or PySlowFast's list with that one entry.
+            labels: int64 B; used in training by a model that ``needs_labels``, ignored otherwise.
+
+        Returns:
+            Logits B x K over all classes; in training with ``needs_labels`` over the texts of the
+            global batch's labels (rows and columns in rank order), which are ``extras["labels"]``.
+        """
+        video_BCTHW = inputs if isinstance(inputs, Tensor) else inputs[0]
+        encoded: Encoded = self.encoder(self.clip, video_BCTHW)
+        if not (self.training and self.needs_labels):
+            return ModelOutput(self.score(encoded), encoded.video_BTD, dict(encoded.extras))
+        if labels is None:
+            raise UsageError(
+                "this model is trained against the texts of its batch's labels: "
+                "pass labels, or call eval() to score all classes"
+            )
+        logits = self.head(self.clip, encoded, labels)
+        extras = {**encoded.extras, "labels": all_gather([labels])[0]}
+        return ModelOutput(logits, encoded.video_BTD, extras)
+
+    def score(self, encoded: Encoded) -> Tensor:
+        """Return the logits B x K of features that were encoded (or averaged over views) before."""
+        return self.head(self.clip, encoded)
+
+
+def _check_pair(encoder: nn.Module, head: nn.Module) -> None:
+    missing = set(getattr(head, "requires", ())) - set(getattr(encoder, "provides", ()))
+    if not missing:
+        return
+    suitable = [
+        name
+        for name in ENCODER_REGISTRY.names()
+        if missing <= set(getattr(ENCODER_REGISTRY.get(name), "provides", ()))
+    ]
+    raise UsageError(
+        f"MODEL.HEAD_NAME {type(head).__name__} needs {sorted(missing)} of the encoder, which "
+        f"MODEL.ENCODER {type(encoder).__name__} does not provide; encoders that do: "
+        f"{', '.join(suitable) or 'none'}"
+    )

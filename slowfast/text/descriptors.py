@@ -1,0 +1,99 @@
+"""Descriptor files: read, checked, and joined to the classes by name."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from slowfast.errors import UsageError
+from slowfast.text.labels import ClassVocabulary, shorten
+
+logger = logging.getLogger(__name__)
+Descriptors = tuple[tuple[str, ...], ...]
+
+
+def load_descriptors(
+    path: str | Path, vocabulary: ClassVocabulary, *, kind: str, num: int = 0
+) -> Descriptors:
+    """Read N descriptors for each of the K classes, in the order of ``vocabulary``.
+
+    The file is ``{"class name": ["descriptor", ... N]}``. The released files of OST have decimal
+    ids ("0", "1", ...) for keys: those are joined by id, ids being positions in ``vocabulary``.
+
+    Args:
+        vocabulary: all classes that the file is about (restrict to a subset afterwards).
+        kind: "spatial" or "temporal", for messages.
+        num: the expected N; 0 takes what the file has.
+
+    Raises:
+        UsageError: no file, no JSON object of lists of strings, missing or surplus class, lists of
+            different or wrong length, an empty text, the same text twice in a class (a warning for
+            the released files, which hold some).
+    """
+    path = Path(path)
+    option = f"TEXT.{kind.upper()}"
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file of {kind} descriptors ({option})")
+    table = _read_table(path)
+    by_id = bool(table) and set(table) == {str(label) for label in range(len(table))}
+    if by_id and len(table) == len(vocabulary):
+        table = {name: table[str(label)] for label, name in enumerate(vocabulary.names)}
+    elif by_id:
+        raise UsageError(
+            f"{path}: {kind} descriptors for ids 0 to {len(table) - 1}, "
+            f"but there are {len(vocabulary)} classes"
+        )
+    _check_classes(path, table, vocabulary, kind)
+    count = num or len(table[vocabulary.names[0]])
+    for name in vocabulary.names:
+        _check_texts(path, name, table[name], count, kind, tolerate_repeats=by_id)
+    return tuple(tuple(table[name]) for name in vocabulary.names)
+
+
+def _read_table(path: Path) -> dict[str, list[str]]:
+    def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
+            raise UsageError(f"{path}: the same class twice: {shorten(twice)}")
+        return dict(pairs)
+
+    try:
+        table = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=refuse_repeats)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: expected an object of class name to list of descriptors")
+    for name, texts in table.items():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise UsageError(f"{path}: class {name!r}: expected a list of strings")
+    return table
+
+
+def _check_classes(
+    path: Path, table: dict[str, list[str]], vocabulary: ClassVocabulary, kind: str
+) -> None:
+    if missing := [name for name in vocabulary.names if name not in table]:
+        raise UsageError(f"{path}: no {kind} descriptors for {shorten(missing)}")
+    known = set(vocabulary.names)
+    if surplus := [name for name in table if name not in known]:
+        raise UsageError(
+            f"{path}: {kind} descriptors for {shorten(surplus)}, not among the classes; "
+            "check TEXT.CLASSES (a subset of classes is chosen by TEXT.SUBSET)"
+        )
+
+
+def _check_texts(
+    path: Path, name: str, texts: list[str], count: int, kind: str, *, tolerate_repeats: bool
+) -> None:
+    where = f"{path}: class {name!r}"
+    if len(texts) != count or not texts:
+        raise UsageError(f"{where}: {len(texts)} {kind} descriptors, expected {max(count, 1)}")
+    if any(not text.strip() for text in texts):
+        raise UsageError(f"{where}: a {kind} descriptor is empty")
+    if len(set(texts)) < len(texts):
+        twice = [text for text, times in Counter(texts).items() if times > 1]
+        if not tolerate_repeats:
+            raise UsageError(f"{where}: the same {kind} descriptor twice: {shorten(twice)}")
+        logger.warning("%s: the same %s descriptor twice: %s", where, kind, shorten(twice))

@@ -1,0 +1,142 @@
+"""Class names in their order, read from the forms that people's files have."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from slowfast.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ClassVocabulary:
+    """The class names of a data set; a name's position is its label.
+
+    Raises UsageError when a name is empty or occurs twice.
+
+    >>> vocabulary = ClassVocabulary(("run", "jump"))
+    >>> len(vocabulary), vocabulary.index("jump"), vocabulary.subset(["jump"]).names
+    (2, 1, ('jump',))
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise UsageError("the list of classes is empty")
+        if "" in self.names:
+            raise UsageError(f"class {self.names.index('')} has an empty name")
+        if twice := [name for name, count in Counter(self.names).items() if count > 1]:
+            raise UsageError(f"class names must differ, but these occur twice: {shorten(twice)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """Return the label of ``name``; raises UsageError for an unknown one."""
+        if name not in self._positions:
+            raise UsageError(f"no class is called {name!r}; known: {shorten(self.names)}")
+        return self._positions[name]
+
+    def subset(self, names: Iterable[str]) -> ClassVocabulary:
+        """Return the vocabulary of ``names`` in their own order; each must be known here."""
+        names = tuple(names)
+        if unknown := [name for name in names if name not in self._positions]:
+            raise UsageError(
+                f"{len(unknown)} names of the subset are not among the classes: {shorten(unknown)}"
+            )
+        return ClassVocabulary(names)
+
+
+def shorten(names: Iterable[str], limit: int = 5) -> str:
+    """Return the first ``limit`` names in quotes and how many there are in all, for a message.
+
+    >>> shorten(["a", "b", "c"], limit=2)
+    "'a', 'b' (3 in all)"
+    """
+    names = list(names)
+    text = ", ".join(repr(name) for name in names[:limit])
+    return text if len(names) <= limit else f"{text} ({len(names)} in all)"
+
+
+def load_classes(path: str | Path) -> ClassVocabulary:
+    """Read class names from a file.
+
+    Forms: ``.csv`` with a header that has a ``name`` column (an ``id`` column must count the rows
+    from 0); ``.json`` as a list, ``{"0": name}`` or PySlowFast's ``{name: 0}``; anything else as
+    plain text with one name a line, the line's number being the label.
+
+    Raises UsageError that names the file and the line or id that is wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file of class names (TEXT.CLASSES)")
+    text = path.read_text(encoding="utf-8-sig")
+    readers = {".csv": _from_csv, ".json": _from_json}
+    names = readers.get(path.suffix.lower(), _from_lines)(text, path)
+    try:
+        return ClassVocabulary(tuple(names))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _from_csv(text: str, path: Path) -> list[str]:
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    reader.fieldnames = [field.strip().lower() for field in reader.fieldnames or ()]
+    if "name" not in reader.fieldnames:
+        raise UsageError(
+            f"{path}: the first line must name the columns, 'id,name'; found "
+            f"{','.join(reader.fieldnames)!r} (a plain list of names ends in .txt)"
+        )
+    names = []
+    for row in reader:
+        if "id" in reader.fieldnames and (row["id"] or "").strip() != str(len(names)):
+            raise UsageError(
+                f"{path}:{reader.line_num}: id {row['id']!r}, expected {len(names)}: "
+                "rows must be in the order of their ids, from 0"
+            )
+        names.append((row["name"] or "").strip())
+    return names
+
+
+def _from_json(text: str, path: Path) -> list[str]:
+    try:
+        table = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    if isinstance(table, list) and all(isinstance(name, str) for name in table):
+        return [_unquote(name) for name in table]
+    if isinstance(table, dict):
+        if table and all(isinstance(value, int) for value in table.values()):
+            table = {str(label): name for name, label in table.items()}
+        if set(table) == {str(label) for label in range(len(table))}:
+            return [_unquote(str(table[str(label)])) for label in range(len(table))]
+    raise UsageError(
+        f'{path}: expected a list of names, {{"0": name, ...}} or {{name: 0, ...}} with ids '
+        "from 0 without gaps"
+    )
+
+
+def _from_lines(text: str, path: Path) -> list[str]:
+    lines = [line.strip() for line in text.splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    if "" in lines:
+        raise UsageError(
+            f"{path}:{lines.index('') + 1}: empty line; a line's number is its class's label"
+        )
+    return lines
+
+
+def _unquote(name: str) -> str:
+    # PySlowFast's file of Kinetics names has quotation marks inside the names.
+    return name.strip().strip('"').strip()
