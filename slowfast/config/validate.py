@@ -1,12 +1,11 @@
 """Refuse impossible values and combinations before anything is started.
 
-Names that a registry knows (models, losses, data sets, prompt sets, schedules) are checked by the
-registry, since an extension may add to them.
+Names that a registry knows (models, losses, data sets, prompt sets, schedules, frame rules) are
+checked by the registry, since an extension may add to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from slowfast.errors import UsageError
@@ -285,26 +284,8 @@ def _schedule(cfg: Any) -> None:
         f"SOLVER.WARMUP_EPOCHS is {solver.WARMUP_EPOCHS}: it must be at most SOLVER.MAX_EPOCH, "
         f"which is {solver.MAX_EPOCH}",
     )
-    policies: dict[str, Callable[[Any], None]] = {
-        "cosine": _cosine,
-        "ost_cosine": _cosine,
-        "steps_with_relative_lrs": _steps,
-    }
-    policies.get(solver.LR_POLICY, lambda solver: None)(solver)
-
-
-def _cosine(solver: Any) -> None:
     _require(
-        solver.COSINE_END_LR < solver.BASE_LR,
+        solver.LR_POLICY != "cosine" or solver.COSINE_END_LR < solver.BASE_LR,
         f"SOLVER.COSINE_END_LR is {solver.COSINE_END_LR}: it must be below SOLVER.BASE_LR, "
         f"which is {solver.BASE_LR}",
-    )
-
-
-def _steps(solver: Any) -> None:
-    steps, factors = list(solver.STEPS), list(solver.LRS)
-    _require(
-        bool(steps) and steps[0] == 0 and steps == sorted(steps) and len(steps) == len(factors),
-        f"SOLVER.STEPS is {steps} and SOLVER.LRS is {factors}: they need the same length, and "
-        "STEPS must rise from 0",
     )
