@@ -1,0 +1,1 @@
+"""Metrics, meters, the ensemble over views and the files that report a test."""

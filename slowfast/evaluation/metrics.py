@@ -1,0 +1,134 @@
+"""Scores of predictions, without state.
+
+Shapes: B samples, V videos, K classes. Percentages are 0 to 100.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from slowfast.errors import UsageError
+from slowfast.utils.logging import get_logger
+
+logger = get_logger(__name__)
+_clamped: set[tuple[int, int]] = set()
+
+
+def clamp_k(k: int, num_classes: int) -> int:
+    """Return ``k``, at most the number of classes, and say once per pair that it was lowered.
+
+    >>> clamp_k(1, 4)
+    1
+    """
+    if k <= num_classes:
+        return k
+    if (k, num_classes) not in _clamped:
+        _clamped.add((k, num_classes))
+        logger.info(f"top-{k} over {num_classes} classes means top-{num_classes}")
+    return num_classes
+
+
+def topks_correct(preds: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+    """Return for each k how many samples have their label among the k highest scores.
+
+    Args:
+        preds: scores B x K.
+        labels: int64 B.
+        ks: the k's; one above the number of classes counts as that number.
+
+    >>> topks_correct(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]), (1, 5))
+    [tensor(1.), tensor(2.)]
+    """
+    assert preds.shape[0] == labels.shape[0], "predictions and labels differ in number"
+    used = [clamp_k(k, preds.shape[1]) for k in ks]
+    top = preds.topk(max(used), dim=1).indices
+    hit = top.eq(labels.view(-1, 1))
+    return [hit[:, :k].any(dim=1).float().sum() for k in used]
+
+
+def topk_accuracies(preds: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+    """Return the top-k accuracies in percent; arguments as in ``topks_correct``."""
+    return [correct / preds.shape[0] * 100.0 for correct in topks_correct(preds, labels, ks)]
+
+
+def topk_errors(preds: Tensor, labels: Tensor, ks: Sequence[int]) -> list[Tensor]:
+    """Return the top-k errors in percent; arguments as in ``topks_correct``."""
+    return [
+        (1.0 - correct / preds.shape[0]) * 100.0 for correct in topks_correct(preds, labels, ks)
+    ]
+
+
+def class_accuracy(preds: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Return each class's top-1 accuracy in percent, float64 K; NaN for a class without samples."""
+    hit = preds.argmax(dim=1).eq(labels).double()
+    correct = torch.zeros(num_classes, dtype=torch.float64).index_add_(0, labels.cpu(), hit.cpu())
+    total = torch.bincount(labels.cpu(), minlength=num_classes).double()
+    return correct / total * 100.0
+
+
+def mean_class_accuracy(preds: Tensor, labels: Tensor, num_classes: int) -> float:
+    """Return the mean of the per-class top-1 accuracies in percent, over classes with samples."""
+    return float(class_accuracy(preds, labels, num_classes).nanmean())
+
+
+def mean_average_precision(preds: Tensor, labels: Tensor) -> float:
+    """Return the mean over classes of the average precision, in percent.
+
+    Args:
+        preds: scores V x K of independent classes, any monotone scale.
+        labels: multi-hot V x K. Classes without a positive video are left out, as PySlowFast does.
+    """
+    from torchmetrics.functional.classification import multilabel_average_precision
+
+    present = labels.bool().any(dim=0)
+    if not bool(present.any()):
+        return math.nan
+    # Only the order of the scores counts. torchmetrics would squash values outside 0..1 by a
+    # sigmoid, which makes ties of large logits; ranks keep the order exactly.
+    rank = preds.unique(return_inverse=True)[1].double()
+    value = multilabel_average_precision(
+        rank[:, present] / max(1.0, float(rank.max())),
+        labels[:, present].long(),
+        num_labels=int(present.sum()),
+    )
+    return float(value) * 100.0
+
+
+def harmonic_mean(first: float, second: float) -> float:
+    """Return 2 a b / (a + b), which sums up base and novel accuracy; 0 when both are 0.
+
+    >>> harmonic_mean(80.0, 60.0)
+    68.57142857142857
+    """
+    return 2.0 * first * second / (first + second) if first + second else 0.0
+
+
+class Spread(NamedTuple):
+    """Mean and both standard deviations of a few runs; papers rarely say which one they print."""
+
+    mean: float
+    population_std: float
+    sample_std: float
+    runs: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return the mean and the standard deviations over splits or seeds.
+
+    The sample deviation of one value is NaN. Raises UsageError without values.
+
+    >>> spread([1.0, 2.0, 3.0])
+    Spread(mean=2.0, population_std=0.816496580927726, sample_std=1.0, runs=3)
+    """
+    count = len(values)
+    if not count:
+        raise UsageError("mean and deviation of no values: give at least one result")
+    mean = math.fsum(values) / count
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    sample = math.sqrt(squares / (count - 1)) if count > 1 else math.nan
+    return Spread(mean, math.sqrt(squares / count), sample, count)

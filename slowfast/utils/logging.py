@@ -1,0 +1,124 @@
+"""Loggers of this project: one file per run, one console per machine, statistics as JSON lines.
+
+Only the logger called ``slowfast`` gets handlers. The root logger, other libraries' loggers and
+the built-in ``print`` stay as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import simplejson
+
+from slowfast.utils import distributed as du
+
+ROOT = "slowfast"
+LINE = "[%(asctime)s][%(levelname)s] %(filename)s: %(lineno)4d: %(message)s"
+DATE = "%m/%d %H:%M:%S"
+SIX_DIGITS = ("lr", "loss", "grad_norm")
+_writer: Callable[[str], None] | None = None
+
+
+def get_logger(name: str = ROOT) -> logging.Logger:
+    """Return the logger ``name``, below the project's own so that its lines reach our handlers.
+
+    >>> get_logger("my_extension").name
+    'slowfast.my_extension'
+    """
+    inside = name == ROOT or name.startswith(ROOT + ".")
+    return logging.getLogger(name if inside else f"{ROOT}.{name}")
+
+
+def redirect_console(writer: Callable[[str], None] | None) -> None:
+    """Send console lines through ``writer`` (a live display that must not be broken) or, with None,
+    to standard output again."""
+    global _writer
+    _writer = writer
+
+
+class ConsoleHandler(logging.Handler):
+    """Write each line to the standard output of the moment, or above a live progress line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        line = self.format(record)
+        if _writer is not None:
+            _writer(line)
+        else:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+
+def reset_logging() -> None:
+    """Close and remove the handlers that ``setup_logging`` added."""
+    logger = logging.getLogger(ROOT)
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def setup_logging(output_dir: str | Path = "", rank: int | None = None) -> None:
+    """Give the project's logger its handlers; calling it again replaces them.
+
+    Args:
+        output_dir: folder in which rank 0 appends to ``stdout.log``; empty for no file.
+        rank: this process's global rank; taken from the process group when None. Processes that
+            are not the first of their machine stay silent.
+    """
+    reset_logging()
+    rank = du.get_rank() if rank is None else rank
+    logger = logging.getLogger(ROOT)
+    logger.setLevel(logging.INFO)
+    handlers: list[logging.Handler] = []
+    if rank == 0 and output_dir:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(Path(output_dir, "stdout.log"), encoding="utf-8"))
+    if rank == 0 or (du.is_initialized() and du.get_local_rank() == 0):
+        handlers.append(ConsoleHandler())
+    for handler in handlers or [logging.NullHandler()]:
+        handler.setFormatter(logging.Formatter(LINE, datefmt=DATE))
+        logger.addHandler(handler)
+
+
+class _Plain(Decimal):
+    """A decimal that is never written with an exponent."""
+
+    def __str__(self) -> str:
+        return format(self, "f")
+
+
+def _plain(key: str, value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    # 5 decimals, as PySlowFast's readers expect, print a CLIP learning rate of 3.33e-6 as 0.
+    return _Plain(f"{value:.5e}" if key.startswith(SIX_DIGITS) else f"{value:.5f}")
+
+
+def format_json_stats(stats: Mapping[str, Any]) -> str:
+    """Return ``stats`` as PySlowFast's line: sorted keys, floats as plain numbers.
+
+    Floats have 5 decimals, losses, learning rates and gradient norms 6 significant digits; NaN and
+    infinity become null, because JSON has no number for them.
+
+    >>> format_json_stats({"lr": 3.33e-6, "epoch": "1/2", "dt": 0.25})
+    'json_stats: {"dt": 0.25000, "epoch": "1/2", "lr": 0.00000333000}'
+    """
+    plain = {key: _plain(key, value) for key, value in stats.items()}
+    return "json_stats: " + simplejson.dumps(plain, sort_keys=True, use_decimal=True)
+
+
+def log_json_stats(stats: Mapping[str, Any], output_dir: str | Path = "") -> None:
+    """Log ``stats`` as one statistics line and, on rank 0, append it to ``json_stats.log``."""
+    line = format_json_stats(stats)
+    get_logger(__name__).info(line)
+    if output_dir and du.is_root_proc():
+        with Path(output_dir, "json_stats.log").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
