@@ -163,7 +163,7 @@ _C.TEXT.CLASSES = ""  # file of the class names in label order
 _C.TEXT.SUBSET = ""  # file of the names used of them (base, novel or zero-shot classes)
 _C.TEXT.SPATIAL = ""  # file of the spatial descriptors
 _C.TEXT.TEMPORAL = ""  # file of the temporal descriptors
-_C.TEXT.TEMPLATES = "ost"  # named set of prompts
+_C.TEXT.TEMPLATES = ""  # named set of prompts; empty = the model's own
 _C.TEXT.LONG_TEXT = "error"  # texts over CONTEXT_LENGTH tokens: error or truncate
 
 # ---- models ----

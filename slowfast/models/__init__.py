@@ -4,7 +4,7 @@ from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwra
 from slowfast.models.clip_baseline import CLIP
 from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise
 from slowfast.models.heads import HEAD_REGISTRY, CategoryHead, LinearHead, OSTHead
-from slowfast.models.losses import build_loss, get_loss_func
+from slowfast.models.losses import LOSS_REGISTRY, build_loss, get_loss_func
 from slowfast.models.ost import OST
 from slowfast.models.video_text import VideoTextModel
 from slowfast.models.vifi_clip import ViFiCLIP
@@ -13,6 +13,7 @@ __all__ = [
     "CLIP",
     "ENCODER_REGISTRY",
     "HEAD_REGISTRY",
+    "LOSS_REGISTRY",
     "MODEL_REGISTRY",
     "OST",
     "CategoryHead",

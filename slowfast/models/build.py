@@ -89,7 +89,7 @@ def _choose_device(num_gpus: int, gpu_id: int | None) -> torch.device:
 
 
 def _checkpoint_activations(model: nn.Module) -> None:
-    towers = getattr(model, "clip", model)
+    towers: Any = getattr(model, "clip", model)
     if not hasattr(towers, "set_grad_checkpointing"):
         raise UsageError(
             f"MODEL.ACT_CHECKPOINT: {type(model).__name__} has no set_grad_checkpointing; "

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from slowfast.errors import UsageError
 from slowfast.structures import ModelOutput
+from slowfast.utils.registry import Registry
 
 Reduction = Literal["mean", "sum", "none"]
 LossFunction = Callable[[ModelOutput, Tensor], dict[str, Tensor]]
@@ -82,7 +83,11 @@ def _divergence(logits_BB: Tensor, target_BB: Tensor) -> Tensor:
     return F.kl_div(logits_BB.log_softmax(dim=-1), target_BB, reduction="batchmean")
 
 
-_LOSSES: dict[str, type[nn.Module]] = {
+LOSS_REGISTRY = Registry(
+    "LOSS",
+    contract="obj(cfg) -> loss; loss(output, labels) -> {term: scalar}, the sum is minimised",
+)
+_CLASSES: dict[str, type[nn.Module]] = {
     "cross_entropy": nn.CrossEntropyLoss,
     "bce": nn.BCELoss,
     "bce_logit": nn.BCEWithLogitsLoss,
@@ -92,24 +97,30 @@ _LOSSES: dict[str, type[nn.Module]] = {
 }
 
 
+@LOSS_REGISTRY.register()
+def ost_contrastive(cfg: Any) -> LossFunction:
+    """Return OST's objective; the labels are those that the model gathered from all processes."""
+    loss = OSTContrastive(temperature=cfg.OST.TARGET_TEMPERATURE)
+    return lambda output, labels: loss.directions(
+        output.logits, output.extras.get("labels", labels)
+    )
+
+
 def get_loss_func(loss_name: str) -> type[nn.Module]:
     """Return the loss class of that name, to be built with ``reduction=...`` (PySlowFast's way)."""
-    if loss_name not in _LOSSES:
-        raise UsageError(f"MODEL.LOSS_FUNC {loss_name!r}: choose from {sorted(_LOSSES)}")
-    return _LOSSES[loss_name]
+    if loss_name not in _CLASSES:
+        known = sorted({*_CLASSES, *LOSS_REGISTRY.names()})
+        raise UsageError(f"MODEL.LOSS_FUNC {loss_name!r}: no such loss; known: {', '.join(known)}")
+    return _CLASSES[loss_name]
 
 
 def build_loss(cfg: Any) -> LossFunction:
-    """Return ``loss(output, labels) -> terms by name``; the objective is the sum of the terms.
+    """Return the loss ``MODEL.LOSS_FUNC``: from LOSS_REGISTRY, else from the plain classes.
 
-    ``ost_contrastive`` takes the labels of all processes from the output where the model gathered
-    them.
+    A plain class becomes one term with the loss's name, computed from logits and labels.
     """
     name = cfg.MODEL.LOSS_FUNC
-    if name == "ost_contrastive":
-        contrastive = OSTContrastive(temperature=cfg.OST.TARGET_TEMPERATURE)
-        return lambda output, labels: contrastive.directions(
-            output.logits, output.extras.get("labels", labels)
-        )
+    if name in LOSS_REGISTRY:
+        return LOSS_REGISTRY.get(name)(cfg)
     function = get_loss_func(name)(reduction="mean")
     return lambda output, labels: {name: function(output.logits, labels)}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from slowfast.models.registry import MODEL_REGISTRY
 from slowfast.models.video_text import VideoTextModel
+
+logger = logging.getLogger(__name__)
 
 
 @MODEL_REGISTRY.register()
@@ -16,3 +21,14 @@ class OST(VideoTextModel):
     encoder_name = "FrameWise"
     head_name = "OSTHead"
     templates = "ost"
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> dict[str, Any]:
+        """Build the parts; says so where training would not be the published one."""
+        if cfg.TRAIN.ENABLE and cfg.MODEL.LOSS_FUNC != "ost_contrastive":
+            logger.warning(
+                "MODEL.LOSS_FUNC %s trains OST over all classes at each step; its published "
+                "objective is ost_contrastive",
+                cfg.MODEL.LOSS_FUNC,
+            )
+        return super().from_cfg(cfg)

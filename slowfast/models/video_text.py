@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
@@ -48,7 +49,7 @@ class VideoTextModel(nn.Module):
     def __init__(
         self,
         *,
-        clip: nn.Module,
+        clip: CustomTextCLIP,
         encoder: nn.Module,
         head: nn.Module,
         trainable: str = "both",

@@ -97,7 +97,7 @@ def _from_csv(text: str, path: Path) -> list[str]:
             f"{path}: the first line must name the columns, 'id,name'; found "
             f"{','.join(reader.fieldnames)!r} (a plain list of names ends in .txt)"
         )
-    names = []
+    names: list[str] = []
     for row in reader:
         if "id" in reader.fieldnames and (row["id"] or "").strip() != str(len(names)):
             raise UsageError(

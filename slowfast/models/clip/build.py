@@ -12,7 +12,6 @@ import open_clip
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import nn
 
-from slowfast.checkpoint.load import load_weights
 from slowfast.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -36,6 +35,8 @@ def build_clip(arch: str, pretrained: str = "") -> open_clip.CustomTextCLIP:
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"CLIP.ARCH {arch}: not a usable model configuration: {error}") from None
     if pretrained:
+        from slowfast.checkpoint.load import load_weights
+
         path = _find_weights(arch, pretrained, quick_gelu=bool(config.get("quick_gelu")))
         report = load_weights(nn.ModuleDict({"clip": clip}), path)
         logger.info("CLIP.PRETRAINED %s: %s", pretrained, report)

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slowfast.text.tokenize import CONTEXT_LENGTH, tokenize
 
 
-def is_trimmable(tower: nn.Module) -> bool:
+def is_trimmable(tower: TextTransformer) -> bool:
     """Return whether the tower's feature does not depend on what lies behind the end token.
 
     True for CLIP's own towers: causal attention, and the feature read at the end token.
@@ -28,7 +29,7 @@ def is_trimmable(tower: nn.Module) -> bool:
     )
 
 
-def encode_tokens(tower: nn.Module, ids_ML: Tensor) -> Tensor:
+def encode_tokens(tower: TextTransformer, ids_ML: Tensor) -> Tensor:
     """Return the un-normalised text features M x D of token ids padded to any common length L.
 
     open_clip's own forward wants the full context length; this runs its submodules on L tokens
@@ -40,7 +41,7 @@ def encode_tokens(tower: nn.Module, ids_ML: Tensor) -> Tensor:
     return encode_embeddings(tower, tower.token_embedding(ids_ML), end_positions(tower, ids_ML))
 
 
-def encode_embeddings(tower: nn.Module, tokens_MLW: Tensor, end_M: Tensor) -> Tensor:
+def encode_embeddings(tower: TextTransformer, tokens_MLW: Tensor, end_M: Tensor) -> Tensor:
     """Return text features M x D of token embeddings (before positions) read at ``end_M``.
 
     The entry for prompts that are learned or computed instead of looked up.
@@ -57,7 +58,7 @@ def encode_embeddings(tower: nn.Module, tokens_MLW: Tensor, end_M: Tensor) -> Te
     return projection(pooled_MW) if isinstance(projection, nn.Linear) else pooled_MW @ projection
 
 
-def end_positions(tower: nn.Module, ids_ML: Tensor) -> Tensor:
+def end_positions(tower: TextTransformer, ids_ML: Tensor) -> Tensor:
     """Return where each text's feature is read, M: its first end token."""
     if tower.pool_type == "eos":
         return (ids_ML == tower.eos_id).int().argmax(dim=-1)
@@ -116,7 +117,7 @@ class TextBank(nn.Module):
             self._cached = None
         return super().train(mode)
 
-    def features(self, tower: nn.Module) -> Tensor:
+    def features(self, tower: TextTransformer) -> Tensor:
         """Return the un-normalised features of all texts, K x N x D."""
         if _is_trained(tower):
             return self._encode(tower, self.where_KN)
@@ -127,13 +128,13 @@ class TextBank(nn.Module):
                 self._cached = (key, self._encode(tower, self.where_KN))
         return self._cached[1]
 
-    def rows(self, tower: nn.Module, classes_J: Tensor) -> Tensor:
+    def rows(self, tower: TextTransformer, classes_J: Tensor) -> Tensor:
         """Return the features of the given classes, J x N x D; repeated ones are encoded once."""
         if _is_trained(tower):
             return self._encode(tower, self.where_KN[classes_J.cpu()])
         return self.features(tower)[classes_J]
 
-    def _encode(self, tower: nn.Module, where: Tensor) -> Tensor:
+    def _encode(self, tower: TextTransformer, where: Tensor) -> Tensor:
         device = self.ids_UL.device
         chosen, inverse = torch.unique(where, return_inverse=True)
         parts = []
@@ -143,12 +144,12 @@ class TextBank(nn.Module):
         features = torch.cat(parts) if len(parts) > 1 else parts[0]
         return features[inverse.to(device)]
 
-    def _key(self, tower: nn.Module) -> object:
+    def _key(self, tower: TextTransformer) -> object:
         device = self.ids_UL.device.type
         autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
         weights = tuple((id(p), p.data_ptr(), p._version) for p in tower.parameters())
         return (weights, self.ids_UL.device, autocast)
 
 
-def _is_trained(tower: nn.Module) -> bool:
+def _is_trained(tower: TextTransformer) -> bool:
     return torch.is_grad_enabled() and any(p.requires_grad for p in tower.parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from open_clip import CustomTextCLIP
 from torch import nn
 
 from slowfast.utils.registry import Registry
@@ -18,6 +19,6 @@ ENCODER_REGISTRY = Registry(
 )
 
 
-def build_encoder(cfg: Any, clip: nn.Module, *, default: str) -> nn.Module:
+def build_encoder(cfg: Any, clip: CustomTextCLIP, *, default: str) -> nn.Module:
     """Build ``MODEL.ENCODER``, or ``default`` where that is empty, over ``clip``."""
     return ENCODER_REGISTRY.get(cfg.MODEL.ENCODER or default)(cfg, clip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
@@ -23,10 +24,10 @@ class FrameWise(nn.Module):
         super().__init__()
 
     @classmethod
-    def from_cfg(cls, cfg: Any, clip: nn.Module) -> dict[str, Any]:
+    def from_cfg(cls, cfg: Any, clip: CustomTextCLIP) -> dict[str, Any]:
         """It has no options."""
         return {}
 
-    def forward(self, clip: nn.Module, video_BCTHW: Tensor) -> Encoded:
+    def forward(self, clip: CustomTextCLIP, video_BCTHW: Tensor) -> Encoded:
         """Return un-normalised frame features B x T x D of normalised frames."""
         return Encoded(encode_frames(clip.visual, video_BCTHW), {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from open_clip import CustomTextCLIP
 from torch import nn
 
 from slowfast.utils.registry import Registry
@@ -18,7 +19,7 @@ HEAD_REGISTRY = Registry(
 )
 
 
-def build_head(cfg: Any, clip: nn.Module, *, default: str, templates: str) -> nn.Module:
+def build_head(cfg: Any, clip: CustomTextCLIP, *, default: str, templates: str) -> nn.Module:
     """Build ``MODEL.HEAD_NAME``, or ``default`` where that is empty.
 
     ``templates`` is the prompt set of the published system, used where ``TEXT.TEMPLATES`` is empty.

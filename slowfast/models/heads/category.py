@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
@@ -52,7 +53,7 @@ class CategoryHead(nn.Module):
         self.gather = get_gather(gather_gradient)
 
     @classmethod
-    def from_cfg(cls, cfg: Any, clip: nn.Module, *, templates: str) -> dict[str, Any]:
+    def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
         """Read the class names."""
         vocabulary = build_vocabulary(cfg)
         return {
@@ -62,7 +63,9 @@ class CategoryHead(nn.Module):
             "gather_gradient": cfg.OST.GATHER_GRADIENT,
         }
 
-    def forward(self, clip: nn.Module, encoded: Encoded, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, clip: CustomTextCLIP, encoded: Encoded, labels: Tensor | None = None
+    ) -> Tensor:
         """Return float32 logits: B x K, or global batch squared with ``labels`` (int64 B)."""
         scale = clip.logit_scale.float().exp()
         if labels is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
 from slowfast.errors import UsageError
 from slowfast.models.heads.build import HEAD_REGISTRY
+from slowfast.models.heads.texts import build_vocabulary
 from slowfast.structures import Encoded
 
 
@@ -45,10 +47,9 @@ class LinearHead(nn.Module):
         nn.init.zeros_(self.projection.bias)
 
     @classmethod
-    def from_cfg(cls, cfg: Any, clip: nn.Module, *, templates: str) -> dict[str, Any]:
-        """Read ``MODEL.NUM_CLASSES``, ``DROPOUT_RATE``, ``FC_INIT_STD``, ``DETACH_FINAL_FC``."""
-        if cfg.MODEL.NUM_CLASSES < 1:
-            raise UsageError("MODEL.NUM_CLASSES must be set for MODEL.HEAD_NAME LinearHead")
+    def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
+        """Read the ``MODEL`` options; the number of classes from ``TEXT.CLASSES`` if given."""
+        classes = len(build_vocabulary(cfg)) if cfg.TEXT.CLASSES else cfg.MODEL.NUM_CLASSES
         if cfg.MODEL.LOSS_FUNC == "ost_contrastive":
             raise UsageError(
                 "MODEL.LOSS_FUNC ost_contrastive needs a head that scores texts (OSTHead, "
@@ -56,13 +57,15 @@ class LinearHead(nn.Module):
             )
         return {
             "dim_in": int(clip.visual.output_dim),
-            "num_classes": cfg.MODEL.NUM_CLASSES,
+            "num_classes": classes,
             "dropout_rate": cfg.MODEL.DROPOUT_RATE,
             "init_std": cfg.MODEL.FC_INIT_STD,
             "detach": cfg.MODEL.DETACH_FINAL_FC,
         }
 
-    def forward(self, clip: nn.Module, encoded: Encoded, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, clip: CustomTextCLIP, encoded: Encoded, labels: Tensor | None = None
+    ) -> Tensor:
         """Return logits B x K."""
         video_BD = encoded.video_BTD.mean(dim=1)
         return self.projection(self.dropout(video_BD.detach() if self.detach else video_BD))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
+from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
@@ -126,7 +127,7 @@ class OSTHead(nn.Module):
         self.gather = get_gather(gather_gradient)
 
     @classmethod
-    def from_cfg(cls, cfg: Any, clip: nn.Module, *, templates: str) -> dict[str, Any]:
+    def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
         """Read the texts and the ``OST`` options."""
         vocabulary, ost = build_vocabulary(cfg), cfg.OST
         if ost.MATCHING == "category":
@@ -150,7 +151,9 @@ class OSTHead(nn.Module):
             "gather_gradient": ost.GATHER_GRADIENT,
         }
 
-    def forward(self, clip: nn.Module, encoded: Encoded, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, clip: CustomTextCLIP, encoded: Encoded, labels: Tensor | None = None
+    ) -> Tensor:
         """Return float32 logits: B x K, or global batch x global batch with ``labels`` (int64 B).
 
         Raises:
@@ -158,16 +161,19 @@ class OSTHead(nn.Module):
         """
         video_BTD = normalize(encoded.video_BTD)
         if labels is None:
-            texts = {kind: normalize(bank.features(clip.text)) for kind, bank in self.banks.items()}
+            texts = [normalize(bank.features(clip.text)) for _, bank in self._banks()]
         else:
-            texts = self._texts_of(clip, labels)
+            rows_B = check_hard_labels(labels)
+            own = [normalize(bank.rows(clip.text, rows_B)) for _, bank in self._banks()]
+            texts = [self.gather(text_BND) for text_BND in own]
             video_BTD = self.gather(video_BTD)
-        logits = sum(self._kind_score(video_BTD, text_KND) for text_KND in texts.values())
-        return self.matching.fusion_factor * clip.logit_scale.float().exp() * logits
+        scores = [self._kind_score(video_BTD, text_KND) for text_KND in texts]
+        scale = self.matching.fusion_factor * clip.logit_scale.float().exp()
+        return scale * torch.stack(scores).sum(dim=0)
 
     @torch.no_grad()
     def explain(
-        self, clip: nn.Module, encoded: Encoded, classes: Tensor | None = None
+        self, clip: CustomTextCLIP, encoded: Encoded, classes: Tensor | None = None
     ) -> OSTScores:
         """Return the scores and transport plans of each kind over all or the given classes.
 
@@ -176,7 +182,7 @@ class OSTHead(nn.Module):
         """
         video_BTD, scale = normalize(encoded.video_BTD), clip.logit_scale.float().exp()
         pool, transport, plans = {}, {}, {}
-        for kind, bank in self.banks.items():
+        for kind, bank in self._banks():
             text_KND = normalize(bank.features(clip.text))
             text_KND = text_KND if classes is None else text_KND[classes]
             pool[kind] = scale * pooled_score(video_BTD, text_KND)
@@ -184,16 +190,13 @@ class OSTHead(nn.Module):
             transport[kind] = scale * torch.cat([score_BK for score_BK, _ in solved], dim=1)
             plans[kind] = torch.cat([plan_BKTN for _, plan_BKTN in solved], dim=1)
         second = transport if self.matching.method == "od_solver" else pool
-        logits = self.matching.fusion_factor * sum(pool[kind] + second[kind] for kind in pool)
-        return OSTScores(logits, pool, transport, plans)
+        both = torch.stack([pool[kind] + second[kind] for kind in pool]).sum(dim=0)
+        return OSTScores(self.matching.fusion_factor * both, pool, transport, plans)
 
-    def _texts_of(self, clip: nn.Module, labels: Tensor) -> dict[str, Tensor]:
-        """Return the gathered descriptor sets of the batch's labels, kind to BW x N x D."""
-        rows = check_hard_labels(labels)
-        return {
-            kind: self.gather(normalize(bank.rows(clip.text, rows)))
-            for kind, bank in self.banks.items()
-        }
+    def _banks(self) -> Iterator[tuple[str, TextBank]]:
+        for kind, bank in self.banks.items():
+            assert isinstance(bank, TextBank)
+            yield kind, bank
 
     def _kind_score(self, video_BTD: Tensor, text_KND: Tensor) -> Tensor:
         pool_BK = pooled_score(video_BTD, text_KND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from open_clip import CustomTextCLIP
 
 from slowfast.errors import UsageError
 from slowfast.models.clip.text import TextBank
@@ -37,14 +37,14 @@ def build_vocabulary(cfg: Any) -> ClassVocabulary:
 
 
 def build_category_bank(
-    cfg: Any, clip: nn.Module, vocabulary: ClassVocabulary, *, templates: str
+    cfg: Any, clip: CustomTextCLIP, vocabulary: ClassVocabulary, *, templates: str
 ) -> TextBank:
     """Return the class names in their category templates, K x templates."""
     return _bank(cfg, clip, expand_names(get_prompts(templates), vocabulary))
 
 
 def build_descriptor_banks(
-    cfg: Any, clip: nn.Module, vocabulary: ClassVocabulary, *, templates: str
+    cfg: Any, clip: CustomTextCLIP, vocabulary: ClassVocabulary, *, templates: str
 ) -> dict[str, TextBank]:
     """Return the descriptors of each kind of ``OST.KINDS`` in their templates, K x N.
 
@@ -72,7 +72,7 @@ def check_kinds(kinds: list[str], option: str, *, allow_none: bool) -> tuple[str
     return tuple(kind for kind in KINDS if kind in kinds)
 
 
-def _bank(cfg: Any, clip: nn.Module, texts: list[list[str]]) -> TextBank:
+def _bank(cfg: Any, clip: CustomTextCLIP, texts: list[list[str]]) -> TextBank:
     positions, wanted = clip.text.context_length, cfg.CLIP.CONTEXT_LENGTH
     if wanted > positions:
         raise UsageError(
