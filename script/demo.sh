@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Train OST on drawn actions and test it zero-shot on classes that it never saw.
+# Arguments are passed on: script/demo.sh --help
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
+
+ensure_environment report
+cd "$root"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(count_processors)}"
+exec "$venv/bin/python" tools/demo.py "$@"

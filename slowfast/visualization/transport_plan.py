@@ -1,0 +1,175 @@
+"""Pictures of transport plans: which descriptor each frame of a video is matched with.
+
+Shapes: T frames, N descriptors, H W image. matplotlib is imported when a picture is drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK, _FAINT = "#22303c", "#7b8794"
+_TINTS = {"spatial": "#0f766e", "temporal": "#b45309"}
+_CELL, _TEXT_WIDTH, _ROW = 1.0, 3.7, 0.44  # inches: frame column, descriptor column, map row
+
+
+class PlanPanel(NamedTuple):
+    """One kind of descriptors: its name, its N texts and the plan, T x N with sum 1."""
+
+    kind: str
+    descriptors: Sequence[str]
+    plan_TN: NDArray[np.floating[Any]]
+
+
+def frame_shares(plan_TN: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return how each frame's mass is shared among the descriptors: rows of T x N sum to 1.
+
+    >>> frame_shares(np.array([[0.3, 0.1], [0.0, 0.6]])).tolist()
+    [[0.75, 0.25], [0.0, 1.0]]
+    """
+    return plan_TN / plan_TN.sum(axis=1, keepdims=True)
+
+
+def draw_transport_plans(
+    frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    panels: Sequence[PlanPanel],
+    *,
+    title: str,
+    subtitle: str = "",
+    seconds: Sequence[float] = (),
+) -> Figure:
+    """Draw the frames of a video with its transport plans below them, one column a frame.
+
+    Args:
+        frames: T images H x W x 3, RGB.
+        panels: the plans, one map each.
+        title: what was recognised.
+        subtitle: a line below it.
+        seconds: the frames' times, written below them.
+
+    Returns:
+        a matplotlib figure that belongs to no window and no global state.
+
+    Raises:
+        UsageError: matplotlib is not installed, or shapes do not fit each other.
+    """
+    _check(len(frames), panels)
+    figure_class = _import_figure()
+    num_frames = len(frames)
+    heights = [1.08 * _CELL] + [_ROW * len(panel.descriptors) for panel in panels]
+    above, between, below = 0.85, 0.52, 0.62
+    width = _TEXT_WIDTH + num_frames * _CELL + 0.25
+    height = above + sum(heights) + between * len(panels) + below
+    figure: Figure = figure_class(figsize=(width, height), facecolor="white", dpi=110)
+    figure.text(0.2 / width, 1 - 0.36 / height, title, size=16, weight="bold", color=_INK)
+    figure.text(0.2 / width, 1 - 0.66 / height, subtitle, size=9.5, color=_FAINT)
+    top = height - above
+    _draw_frames(figure, frames, seconds, top - heights[0])
+    top -= heights[0]
+    brightest = max(float(frame_shares(panel.plan_TN).max()) for panel in panels)
+    for panel, room in zip(panels, heights[1:]):
+        top -= between + room
+        left, bottom = _TEXT_WIDTH / width, top / height
+        axes = figure.add_axes((left, bottom, num_frames * _CELL / width, room / height))
+        _draw_map(axes, panel, brightest)
+    note = (
+        "Each column is a frame: how its mass is shared among the descriptors (in per cent). "
+        f"Even shares would be {100 / len(panels[0].descriptors):.0f}."
+    )
+    figure.text(0.2 / width, 0.24 / height, note, size=8.5, color=_FAINT)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG (or what the ending of ``path`` says), atomically."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
+    figure.savefig(beside)
+    os.replace(beside, path)
+    return path
+
+
+def _import_figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError(
+            "pictures need matplotlib, which is not installed: pip install '.[report]'"
+        ) from None
+    return Figure
+
+
+def _check(num_frames: int, panels: Sequence[PlanPanel]) -> None:
+    if not num_frames or not panels:
+        raise UsageError(f"nothing to draw: {num_frames} frames, {len(panels)} plans")
+    for panel in panels:
+        expected = (num_frames, len(panel.descriptors))
+        if panel.plan_TN.shape != expected:
+            raise UsageError(
+                f"{panel.kind} plan has shape {panel.plan_TN.shape}, expected {expected}: "
+                "frames x descriptors"
+            )
+
+
+def _draw_frames(
+    figure: Figure,
+    frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    seconds: Sequence[float],
+    bottom: float,
+) -> None:
+    """Draw the frames in one row, each above its column of the maps."""
+    width, height = figure.get_size_inches()
+    pad = 0.05
+    for t, frame in enumerate(frames):
+        left = _TEXT_WIDTH + t * _CELL + pad
+        side = _CELL - 2 * pad
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        axes.imshow(frame, interpolation="nearest")
+        axes.set(xticks=[], yticks=[], anchor="S")
+        axes.spines[:].set_visible(False)
+        if len(seconds):
+            figure.text(
+                (left + side / 2) / width,
+                (bottom - 0.17) / height,
+                f"{seconds[t]:.1f} s",
+                size=8,
+                color=_FAINT,
+                ha="center",
+            )
+
+
+def _draw_map(axes: Axes, panel: PlanPanel, brightest: float) -> None:
+    """Draw one plan as a map with a row for each descriptor and the shares written in it."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    tint = _TINTS.get(panel.kind, _INK)
+    colours = LinearSegmentedColormap.from_list(panel.kind, ["#f8fafb", tint])
+    share_NT = frame_shares(panel.plan_TN).T
+    axes.imshow(share_NT, cmap=colours, vmin=0, vmax=brightest, aspect="auto")
+    num_descriptors, num_frames = share_NT.shape
+    axes.set_xticks(np.arange(num_frames + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(num_descriptors + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2.5)
+    axes.tick_params(which="both", length=0)
+    axes.set_xticks([])
+    labels = [textwrap.fill(text, 46) for text in panel.descriptors]
+    axes.set_yticks(range(num_descriptors), labels, size=9, color=_INK)
+    axes.spines[:].set_visible(False)
+    heading = f"{panel.kind} descriptors".replace("spatial", "spatio")
+    axes.set_title(heading, loc="left", size=9.5, weight="bold", color=tint, pad=5)
+    for (n, t), share in np.ndenumerate(share_NT):
+        ink = "white" if share > 0.55 * brightest else _INK
+        axes.text(t, n, f"{100 * share:.0f}", ha="center", va="center", size=8.5, color=ink)
