@@ -8,6 +8,7 @@ it stands and what was expected.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,7 +52,7 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Iterator[Assignment]:
             raise UsageError(f"{path}: {BASE_KEY} must name files, found {base!r}")
         yield from _read(path.parent / Path(base).expanduser(), (*chain, here))
     for key, value in _flatten(tree, "", path):
-        yield Assignment(key, value, str(path), path.parent)
+        yield Assignment(key, value, os.path.normpath(path), path.parent)
 
 
 def _parse(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:

@@ -1,0 +1,140 @@
+import pytest
+
+from slowfast.config import get_cfg
+from slowfast.config.merge import Assignment, leaves, merge, nearest, pairs, read_yaml
+from slowfast.errors import UsageError
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder / f"{next(iter(files))}.yaml"
+
+
+def values(path):
+    return {item.key: item.value for item in read_yaml(path)}
+
+
+def test_a_base_is_relative_to_its_file_and_comes_first(tmp_path):
+    (tmp_path / "sub").mkdir()
+    write(tmp_path, base="A: {X: 1, Y: 1}")
+    leaf = write(tmp_path / "sub", leaf="_BASE_: ../base.yaml\nA: {X: 2}")
+    assert values(leaf) == {"A.X": 2, "A.Y": 1}
+    assert [item.source for item in read_yaml(leaf)][0] == str(tmp_path / "base.yaml")
+
+
+def test_later_bases_win_and_the_file_wins_over_all(tmp_path):
+    leaf = write(
+        tmp_path,
+        leaf="_BASE_: [one.yaml, two.yaml]\nA: {Z: 3}",
+        one="A: {X: 1, Y: 1, Z: 1}",
+        two="A: {Y: 2, Z: 2}",
+    )
+    assert values(leaf) == {"A.X": 1, "A.Y": 2, "A.Z": 3}
+
+
+def test_a_base_may_be_shared(tmp_path):
+    leaf = write(
+        tmp_path,
+        leaf="_BASE_: [one.yaml, two.yaml]",
+        one="_BASE_: root.yaml\nA: {X: 1}",
+        two="_BASE_: root.yaml",
+        root="A: {X: 0}",
+    )
+    assert values(leaf) == {"A.X": 0}
+
+
+def test_an_empty_file_says_nothing(tmp_path):
+    assert read_yaml(write(tmp_path, leaf="# only a comment\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"leaf": "_BASE_: leaf.yaml"}, "circle: leaf.yaml -> leaf.yaml"),
+        ({"leaf": "_BASE_: b.yaml", "b": "_BASE_: leaf.yaml"}, "leaf.yaml -> b.yaml -> leaf.yaml"),
+        ({"leaf": "_BASE_: gone.yaml"}, r"cannot read .*gone\.yaml \(a _BASE_ of .*leaf\.yaml\)"),
+        ({"leaf": "_BASE_: [3]"}, "must name files, found 3"),
+        ({"leaf": "A: 1\nB: {x\n}: ]\n"}, r"leaf\.yaml:3: this is no YAML"),
+        ({"leaf": "A:\n\t- 1"}, r"leaf\.yaml:2: this is no YAML"),
+        ({"leaf": "- 1\n- 2"}, "expected sections and options, found list"),
+        ({"leaf": "1: 2"}, "1 is no option name"),
+        ({"leaf": "A: {on: 2}"}, "A.True is no option name"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(tmp_path, files, message):
+    with pytest.raises(UsageError, match=message) as error:
+        read_yaml(write(tmp_path, **files))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_and_a_binary_file_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot read the config .*gone\.yaml: No such file"):
+        read_yaml(tmp_path / "gone.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="no text file"):
+        read_yaml(tmp_path / "binary.yaml")
+
+
+def test_pairs_survive_what_shell_scripts_leave_behind():
+    words = ["NUM_GPUS", "8", "\\", "DATA.PATH_LABEL_SEPARATOR", " ", "TASK", "x", " ", "\\", ""]
+    found = [(item.key, item.value) for item in pairs(words)]
+    assert found == [("NUM_GPUS", "8"), ("DATA.PATH_LABEL_SEPARATOR", " "), ("TASK", "x")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["NUM_GPUS"], "NUM_GPUS has no value"), (["--cfg", "x"], "flags go before --opts")],
+)
+def test_broken_pairs_are_refused(words, message):
+    with pytest.raises(UsageError, match=message):
+        pairs(words)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("SOLVER.BASELR", "unknown option SOLVER.BASELR .*nearest known: SOLVER.BASE_LR"),
+        ("TRAIN.BASE_LR", "nearest known: SOLVER.BASE_LR"),
+        ("solver.base_lr", "nearest known: SOLVER.BASE_LR"),
+        ("NUM_GPU", "nearest known: NUM_GPUS"),
+        ("TRAIN.ENABLE.X", "unknown option TRAIN.ENABLE.X"),
+        ("ZZZZZZ", r"unknown option ZZZZZZ \(a.yaml\)$"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest(key, message):
+    with pytest.raises(UsageError, match=message):
+        merge(get_cfg(), [Assignment(key, 1, "a.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("SOLVER.BASE_LR", "fast", r"SOLVER.BASE_LR: expected a number, found 'fast' \(a.yaml\)"),
+        ("TRAIN.ENABLE", 1, "TRAIN.ENABLE: expected true or false, found 1"),
+        ("TRAIN", 1, "TRAIN is a section, found the value 1"),
+        ("TRAIN", "x", "its options: ACCUMULATION_STEPS"),
+    ],
+)
+def test_a_wrong_type_names_option_value_and_type(key, value, message):
+    with pytest.raises(UsageError, match=message):
+        merge(get_cfg(), [Assignment(key, value, "a.yaml")])
+
+
+def test_an_empty_section_changes_nothing():
+    cfg = get_cfg()
+    assert merge(cfg, [Assignment("TRAIN", None, "a.yaml")]) == {}
+    assert cfg == get_cfg()
+
+
+def test_sources_name_the_last_writer():
+    sources = merge(get_cfg(), [Assignment("TASK", "a", "one"), Assignment("TASK", "b", "two")])
+    assert sources == {"TASK": "two"}
+
+
+def test_nearest_is_silent_without_a_candidate():
+    assert nearest({"A": 1}, "SOMETHING.ELSE") == ""
+
+
+def test_every_option_is_spelled_in_capitals():
+    assert all(key.upper() == key for key, _ in leaves(get_cfg()))
