@@ -57,7 +57,9 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Iterator[Assignment]:
 
 def _parse(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.safe_load(text)
+        _say_duplicates(yaml.compose(text, Loader=yaml.SafeLoader), path)
     except OSError as error:
         named = f" (a {BASE_KEY} of {chain[-1]})" if chain else ""
         raise UsageError(f"cannot read the config {path}{named}: {error.strerror}") from error
@@ -73,6 +75,19 @@ def _parse(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: expected sections and options, found {type(tree).__name__}")
     return tree
+
+
+def _say_duplicates(node: yaml.Node | None, path: Path) -> None:
+    """Give a notice of each name that stands twice in a mapping: YAML keeps the last one only."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen = set()
+    for key, value in node.value:
+        if key.value in seen:
+            line = key.start_mark.line + 1
+            coerce.notice(f"{path}:{line}: {key.value} stands twice; only this one counts")
+        seen.add(key.value)
+        _say_duplicates(value, path)
 
 
 def _flatten(tree: Mapping[Any, Any], prefix: str, path: Path) -> Iterator[tuple[str, Any]]:

@@ -1,3 +1,4 @@
+import pickle
 import sys
 
 import pytest
@@ -40,6 +41,14 @@ def test_the_result_is_frozen():
         cfg.merge_from_list(["NUM_GPUS", 3])
     with pytest.raises(AttributeError, match="frozen"):
         cfg.merge_from_file("a.yaml")
+
+
+def test_it_travels_to_another_process():
+    cfg = load_cfg([], ["TASK", "x"], env={})
+    copy = pickle.loads(pickle.dumps(cfg))
+    assert copy == cfg
+    assert copy.is_frozen()
+    assert copy.SOLVER.is_frozen()
 
 
 def test_two_loads_share_nothing():

@@ -44,6 +44,13 @@ def test_a_base_may_be_shared(tmp_path):
     assert values(leaf) == {"A.X": 0}
 
 
+def test_a_name_that_stands_twice_is_said(tmp_path, caplog):
+    path = write(tmp_path, leaf="A: {X: 1}\nB: 1\nA: {Y: 2, Y: 3}\n")
+    assert values(path) == {"B": 1, "A.Y": 3}
+    assert f"{path}:3: A stands twice; only this one counts" in caplog.text
+    assert f"{path}:3: Y stands twice" in caplog.text
+
+
 def test_an_empty_file_says_nothing(tmp_path):
     assert read_yaml(write(tmp_path, leaf="# only a comment\n")) == []
 
