@@ -85,7 +85,7 @@ def _divergence(logits_BB: Tensor, target_BB: Tensor) -> Tensor:
 
 LOSS_REGISTRY = Registry(
     "LOSS",
-    contract="obj(cfg) -> loss; loss(output, labels) -> {term: scalar}, the sum is minimised",
+    contract="obj(cfg) -> loss; loss(output, labels) -> {term: scalar}, their sum counts",
 )
 _CLASSES: dict[str, type[nn.Module]] = {
     "cross_entropy": nn.CrossEntropyLoss,
