@@ -1,0 +1,97 @@
+"""Find listed files without asking the disk for each: a listing per folder, a walk per root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from slowfast.errors import DataError
+
+
+class Lookup(NamedTuple):
+    """What became of the listed files that are not where the list says.
+
+    ``found``: position in the list -> the path that has the same base name; ``missing``: positions
+    that were found nowhere.
+    """
+
+    found: dict[int, str]
+    missing: list[int]
+
+
+def absent(paths: Iterable[str]) -> list[int]:
+    """Return the positions of ``paths`` that do not exist; every parent folder is listed once."""
+    listings: dict[str, set[str]] = {}
+    gone: list[int] = []
+    for position, path in enumerate(paths):
+        folder, name = os.path.split(path.rstrip("/"))
+        if folder not in listings:
+            listings[folder] = _names(folder or ".")
+        if name not in listings[folder]:
+            gone.append(position)
+    return gone
+
+
+def _names(folder: str) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> Lookup:
+    """Look for the files at ``positions`` by their base names anywhere under ``root``.
+
+    Of several files of that name, the one whose path ends with the listed path is taken.
+
+    Raises:
+        DataError: several files fit a listed name.
+    """
+    wanted = {os.path.basename(paths[i].rstrip("/")) for i in positions}
+    places = _walk(root, wanted)
+    found: dict[int, str] = {}
+    missing: list[int] = []
+    for i in positions:
+        fits = places.get(os.path.basename(paths[i].rstrip("/")), [])
+        if len(fits) > 1:
+            fits = _longest_match(paths[i], fits)
+        if len(fits) > 1:
+            raise DataError(
+                f"{paths[i]} does not exist, and {len(fits)} files of that name do: "
+                f"{fits[0]}, {fits[1]}{', ...' if len(fits) > 2 else ''}; "
+                "list it with its folder, or set DATA.PATH_PREFIX"
+            )
+        if fits:
+            found[i] = fits[0]
+        else:
+            missing.append(i)
+    return Lookup(found, missing)
+
+
+def _longest_match(path: str, fits: list[str]) -> list[str]:
+    """Keep those of ``fits`` that share the most trailing folders with ``path``."""
+    parts = path.split("/")[::-1]
+
+    def shared(other: str) -> int:
+        pairs = zip(parts, other.split("/")[::-1])
+        return next((i for i, (a, b) in enumerate(pairs) if a != b), len(parts))
+
+    best = max(shared(fit) for fit in fits)
+    return [fit for fit in fits if shared(fit) == best]
+
+
+def _walk(root: str, wanted: set[str]) -> dict[str, list[str]]:
+    """Return where the ``wanted`` names lie under ``root``; links to folders are followed once."""
+    places: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        for name in wanted.intersection((*files, *folders)):
+            places.setdefault(name, []).append(os.path.join(folder, name))
+    return places
