@@ -260,7 +260,7 @@ def _reduce(clips: _Clips, num_views: int, method: str) -> _Clips:
         total = torch.zeros(shape, dtype=torch.float64).index_add_(0, position, rows)
     else:
         total = torch.full(shape, -torch.inf, dtype=torch.float64)
-        total = total.index_reduce_(0, position, rows, "amax")
+        total.scatter_reduce_(0, position.unsqueeze(1).expand_as(rows), rows, "amax")
     return _Clips(video, total, labels)
 
 

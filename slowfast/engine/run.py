@@ -1,0 +1,63 @@
+"""Prepare the output folder and run the phases that a config enables."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from slowfast.config import get_cfg, launch_facts
+from slowfast.engine.group import log_ranks
+from slowfast.engine.launch import launch
+from slowfast.evaluation.results import environment_facts, write_config, write_json
+from slowfast.utils import distributed as du
+from slowfast.utils.logging import get_logger, setup_logging
+
+logger = get_logger(__name__)
+
+
+def run(cfg: Any, init_method: str | None = None) -> dict[str, Any]:
+    """Train and test as TRAIN.ENABLE and TEST.ENABLE say, on every process of the job.
+
+    Args:
+        cfg: frozen config.
+        init_method: where several processes meet; see ``launch``.
+
+    Returns what the phases returned, as {"train": ..., "test": ...}; a phase that is switched off
+    is absent. Raises UsageError, DataError, Interrupted, or whatever failed.
+    """
+    facts = launch_facts(num_gpus=cfg.NUM_GPUS, num_shards=cfg.NUM_SHARDS, shard_id=cfg.SHARD_ID)
+    setup_logging(cfg.OUTPUT_DIR, rank=facts.rank)
+    result: dict[str, Any] = launch(cfg, run_phases, init_method)
+    return result
+
+
+def run_phases(cfg: Any) -> dict[str, Any]:
+    """Write what describes the run, then run its phases in this process; see ``run``."""
+    prepare_output(cfg)
+    phases: list[tuple[str, bool, str]] = [
+        ("train", cfg.TRAIN.ENABLE, "slowfast.engine.train"),
+        ("test", cfg.TEST.ENABLE, "slowfast.engine.test"),
+    ]
+    results = {}
+    for name, enabled, module in phases:
+        if enabled:
+            phase: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
+            results[name] = phase(cfg)
+    if not results:
+        logger.warning("nothing to do: TRAIN.ENABLE and TEST.ENABLE are both False")
+    return results
+
+
+def prepare_output(cfg: Any) -> None:
+    """Open the log and write config.yaml, config.diff.yaml and env.json; all ranks call it.
+
+    The phases can be called without ``run`` (``tools/train_net.py: train(cfg)``) and then call it
+    themselves; a second call changes nothing but the log's handlers.
+    """
+    setup_logging(cfg.OUTPUT_DIR)
+    log_ranks()
+    if du.is_root_proc():
+        write_config(cfg.OUTPUT_DIR, cfg.dump(), get_cfg().dump())
+        write_json(f"{cfg.OUTPUT_DIR}/env.json", environment_facts())
+    du.synchronize()
