@@ -1,0 +1,1 @@
+"""Video data: lists, frame sampling, decoding, transforms, data sets and loaders."""

@@ -1,0 +1,145 @@
+"""Loaders for training, validation and test, on one process or many."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, Sampler
+
+from slowfast.datasets.build import build_dataset
+from slowfast.datasets.collate import collate
+from slowfast.datasets.samplers import ExactBatchSampler, TrainBatchSampler
+from slowfast.errors import DataError, DecodeError, UsageError
+from slowfast.utils import distributed as du
+from slowfast.utils.rng import generator
+
+__all__ = ["ExactBatchSampler", "TrainBatchSampler", "construct_loader", "shuffle_dataset"]
+
+SPLITS = ("train", "val", "test")
+
+
+class WorkerInit:
+    """Prepare a loading process: one thread, and global generators of its own.
+
+    Seeds are a function of (seed, epoch in which the process started, rank, worker), for data sets
+    that draw from the global generators; ours never do.
+    """
+
+    def __init__(self, seed: int, rank: int) -> None:
+        self.seed = seed
+        self.rank = rank
+        self.epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def __call__(self, worker: int) -> None:
+        """Run in loading process number ``worker``."""
+        torch.set_num_threads(1)
+        cv2.setNumThreads(0)
+        drawn = generator(self.seed, int(self.epoch), self.rank, worker).integers(0, 2**32, 3)
+        random.seed(int(drawn[0]))
+        np.random.seed(int(drawn[1]))  # noqa: NPY002 - people's data sets draw from it
+        torch.manual_seed(int(drawn[2]))
+
+
+class VideoLoader(DataLoader):
+    """A DataLoader that hands on what a data set raises as the one line that it was.
+
+    torch wraps an exception of a loading process into its traceback.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        batches = super().__iter__()
+        try:
+            yield from batches
+        except DecodeError:
+            raise
+        except (DataError, UsageError) as error:
+            mark = f"{type(error).__name__}: "
+            raise type(error)(str(error).rpartition(mark)[2].strip()) from error
+
+
+def _settings(cfg: Any, split: str) -> tuple[str, int, bool]:
+    """Return data set name, clips of a batch on this process, and whether to keep the workers."""
+    part = cfg.TEST if split == "test" else cfg.TRAIN
+    share = int(part.BATCH_SIZE / max(1, cfg.NUM_GPUS))
+    if share < 1:
+        key = "TEST" if split == "test" else "TRAIN"
+        raise UsageError(
+            f"{key}.BATCH_SIZE is {part.BATCH_SIZE}, which leaves no clip for each of"
+            f" {cfg.NUM_GPUS} processes; raise it to {max(1, cfg.NUM_GPUS)} or more"
+        )
+    return part.DATASET, share, cfg.DATA_LOADER.PERSISTENT_WORKERS and split != "test"
+
+
+def _batch_sampler(cfg: Any, split: str, dataset: Any, batch_size: int) -> Sampler[list[int]]:
+    rank, world = du.get_rank(), du.get_world_size()
+    if split == "train":
+        return TrainBatchSampler(
+            len(dataset), batch_size, seed=cfg.RNG_SEED, rank=rank, world_size=world
+        )
+    views = 1
+    if split == "test":
+        views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+    views = getattr(dataset, "num_clips_per_video", views)
+    return ExactBatchSampler(len(dataset), views, batch_size, rank=rank, world_size=world)
+
+
+def construct_loader(cfg: Any, split: str, is_precise_bn: bool = False) -> DataLoader:
+    """Return the loader of ``split``, whose batches are ``(inputs, labels, index, time, meta)``.
+
+    Training shuffles by (RNG_SEED, epoch) and drops an incomplete last batch. Validation and test
+    give each clip exactly once over all processes. Call ``shuffle_dataset`` before each epoch.
+
+    Args:
+        cfg: the configuration.
+        split: train, val or test.
+        is_precise_bn: accepted for PySlowFast's callers; changes nothing.
+
+    Raises:
+        UsageError: unknown split or data set, or a batch size that cannot be.
+        DataError: the data set could not be listed.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+    name, batch_size, persistent = _settings(cfg, split)
+    dataset = build_dataset(name, cfg, split)
+    workers = cfg.DATA_LOADER.NUM_WORKERS
+    common: dict[str, Any] = {
+        "num_workers": workers,
+        "pin_memory": cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
+        "collate_fn": collate,
+        "worker_init_fn": WorkerInit(cfg.RNG_SEED, du.get_rank()),
+        # the seed that torch hands to workers must not be drawn from the run's own generator
+        "generator": torch.Generator().manual_seed(cfg.RNG_SEED),
+    }
+    if workers > 0:
+        common["persistent_workers"] = persistent
+        common["prefetch_factor"] = cfg.DATA_LOADER.PREFETCH_FACTOR
+    if isinstance(dataset, IterableDataset):
+        return VideoLoader(dataset, batch_size=batch_size, drop_last=split == "train", **common)
+    sampler = _batch_sampler(cfg, split, dataset, batch_size)
+    return VideoLoader(dataset, batch_sampler=sampler, **common)
+
+
+def shuffle_dataset(loader: DataLoader, epoch: int) -> None:
+    """Tell sampler, data set and workers which epoch comes next.
+
+    Whatever lacks ``set_epoch`` (data set: or PySlowFast's ``_set_epoch_num``) is left alone.
+    """
+    dataset = loader.dataset
+    if isinstance(loader.worker_init_fn, WorkerInit):
+        loader.worker_init_fn.epoch.fill_(epoch)
+    sampler = getattr(dataset, "sampler", None)
+    if not isinstance(dataset, IterableDataset):
+        sampler = loader.batch_sampler
+    for target, name in ((sampler, "set_epoch"), (dataset, "set_epoch")):
+        method = getattr(target, name, None)
+        if method is not None:
+            method(epoch)
+    legacy = getattr(dataset, "_set_epoch_num", None)
+    if legacy is not None and not hasattr(dataset, "set_epoch"):
+        legacy(epoch)

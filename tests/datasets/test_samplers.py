@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slowfast.datasets.samplers import ExactBatchSampler, TrainBatchSampler
+from slowfast.errors import UsageError
+
+sizes = st.integers(1, 4)
+
+
+@given(st.integers(16, 60), sizes, sizes, st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_many_processes_see_the_global_batches_of_one(num_items, batch, world, epoch):
+    one = TrainBatchSampler(num_items, batch * world, seed=3)
+    many = [
+        TrainBatchSampler(num_items, batch, seed=3, rank=r, world_size=world) for r in range(world)
+    ]
+    for sampler in [one, *many]:
+        sampler.set_epoch(epoch)
+    joined = [sum(parts, []) for parts in zip(*many)]
+    assert joined == list(one)
+    assert all(len(sampler) == len(one) == len(joined) for sampler in many)
+    seen = [i for part in joined for i in part]
+    assert len(set(seen)) == len(seen) == num_items // (batch * world) * batch * world
+
+
+def test_epochs_differ_and_repeat_and_seeds_differ():
+    sampler = TrainBatchSampler(40, 4, seed=1)
+    first = list(sampler)
+    assert first == list(sampler)
+    sampler.set_epoch(1)
+    assert first != list(sampler)
+    sampler.set_epoch(0)
+    assert first == list(sampler)
+    assert first != list(TrainBatchSampler(40, 4, seed=2))
+
+
+@pytest.mark.parametrize("skipped", [0, 3, 10])
+def test_skipping_resumes_in_the_middle_of_one_epoch_only(skipped):
+    sampler = TrainBatchSampler(40, 4, seed=1)
+    whole = list(sampler)
+    sampler.skip(skipped)
+    assert len(sampler) == 10
+    assert list(sampler) == whole[skipped:]
+    assert list(sampler) == whole
+
+
+def test_incomplete_last_batch_may_be_kept():
+    parts = [
+        list(TrainBatchSampler(7, 2, seed=0, rank=r, world_size=2, shuffle=False, drop_last=False))
+        for r in range(2)
+    ]
+    assert parts == [[[0, 1], [4, 5]], [[2, 3], [6]]]
+
+
+def test_too_few_videos_for_a_batch_is_an_early_error():
+    with pytest.raises(
+        UsageError, match="5 training videos do not fill one batch of 6; lower TRAIN.BATCH_SIZE"
+    ):
+        TrainBatchSampler(5, 3, seed=0, world_size=2)
+    with pytest.raises(UsageError, match="expected >= 1"):
+        TrainBatchSampler(5, 0, seed=0)
+
+
+@given(st.integers(0, 23), st.integers(1, 12), st.integers(1, 30), sizes)
+@settings(max_examples=80, deadline=None)
+def test_every_clip_once_with_whole_videos(num_videos, views, batch, world):
+    seen: list[int] = []
+    for rank in range(world):
+        sampler = ExactBatchSampler(num_videos * views, views, batch, rank=rank, world_size=world)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        for clips in batches:
+            videos = {clip // views for clip in clips}
+            assert len(clips) == len(videos) * views
+            assert len(clips) <= max(batch, views)
+            assert all(video % world == rank for video in videos)
+        seen += [clip for part in batches for clip in part]
+    assert sorted(seen) == list(range(num_videos * views))
+
+
+def test_exact_batches_can_be_skipped_too():
+    sampler = ExactBatchSampler(12, 2, 4)
+    sampler.set_epoch(5)
+    sampler.skip(2)
+    assert list(sampler) == [[8, 9, 10, 11]]
+    assert len(list(sampler)) == 3
+
+
+def test_a_last_video_with_fewer_clips_is_not_overrun():
+    assert list(ExactBatchSampler(5, 3, 3)) == [[0, 1, 2], [3, 4]]
