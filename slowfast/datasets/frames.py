@@ -1,0 +1,127 @@
+"""Videos that lie as one image a frame in a folder.
+
+Lists: ``folder frames label`` (Text4Vis), frame names from DATA.FRAME_TEMPLATE counted from 1.
+Images are always given in RGB; PySlowFast's reader of such folders gives BGR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from slowfast.config.configurable import configurable
+from slowfast.datasets import from_config
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.timeline import Clip, Timeline, constant_rate_timeline
+from slowfast.datasets.video import Reader, VideoDataset
+from slowfast.errors import DecodeError, UsageError
+from slowfast.utils.logging import get_logger
+
+logger = get_logger(__name__)
+FIRST_FRAME = 1
+
+
+class FolderReader:
+    """The frames of one folder.
+
+    Args:
+        folder: where the images lie.
+        num_frames: how many the list says there are.
+        template: file name with one number field, such as ``img_{:05d}.jpg``.
+        fps: the rate that dense sampling is to assume.
+    """
+
+    def __init__(self, folder: str, num_frames: int, template: str, fps: float) -> None:
+        self.folder = Path(folder)
+        self.template = template
+        self.timeline = constant_rate_timeline(num_frames, fps)
+
+    def read_clips(
+        self, choose: Callable[[Timeline], Sequence[Clip]]
+    ) -> tuple[list[Clip], list[np.ndarray]]:
+        """Return the chosen clips and their frames; every image is read once.
+
+        Raises:
+            DecodeError: an image is missing or unreadable, or sizes differ.
+        """
+        clips = list(choose(self.timeline))
+        wanted, where = np.unique(np.concatenate([c.indices for c in clips]), return_inverse=True)
+        images = [self._read(int(index)) for index in wanted]
+        sizes = {image.shape[:2] for image in images}
+        if len(sizes) > 1:
+            raise DecodeError(str(self.folder), f"its frames have several sizes: {sorted(sizes)}")
+        frames = np.stack(images)
+        ends = np.cumsum([len(clip.indices) for clip in clips])[:-1]
+        return clips, [frames[part] for part in np.split(where, ends)]
+
+    def _read(self, index: int) -> np.ndarray:
+        path = self.folder / self.template.format(index + FIRST_FRAME)
+        # not cv2.imread: it prints its own warning, and fails on names outside the locale
+        try:
+            data = np.fromfile(path, dtype=np.uint8)
+        except OSError as error:
+            raise DecodeError(str(self.folder), f"{path.name}: {error.strerror}") from error
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(data, flags) if len(data) else None
+        if image is None:
+            raise DecodeError(str(self.folder), f"{path.name} is no readable image")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+@DATASET_REGISTRY.register()
+class Framefolder(VideoDataset):
+    """Clips of videos that lie as folders of images.
+
+    Args:
+        template: see FolderReader.
+        options: as in VideoDataset; its list holds folders and their frame counts.
+
+    Raises:
+        UsageError: the template has not exactly one number field.
+    """
+
+    @configurable
+    def __init__(self, *, template: str, **options: Any) -> None:
+        super().__init__(**options)
+        if _fields(template) != 1:
+            raise UsageError(
+                f"DATA.FRAME_TEMPLATE is {template!r}: expected one number field, as in"
+                " img_{:05d}.jpg"
+            )
+        self.template = template
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> dict[str, Any]:
+        """Return the arguments that ``cfg`` gives for ``split`` (train, val or test)."""
+        arguments = from_config.dataset_arguments(cfg, split, kind="frames")
+        if arguments.pop("swap_channels"):
+            logger.info("DATA.REVERSE_INPUT_CHANNEL: frame folders are read as RGB, nothing to do")
+        return {**arguments, "template": cfg.DATA.FRAME_TEMPLATE}
+
+    def open(self, video: int) -> AbstractContextManager[Reader]:
+        """Open a folder by its position in the list."""
+        return self._folder(video)
+
+    @contextmanager
+    def _folder(self, video: int) -> Iterator[Reader]:
+        assert self.videos.num_frames is not None
+        yield FolderReader(
+            str(self.videos.paths[video]),
+            int(self.videos.num_frames[video]),
+            self.template,
+            self.rule.target_fps,
+        )
+
+
+def _fields(template: str) -> int:
+    """Return how many number fields ``template`` has; 0 also if it cannot be filled."""
+    try:
+        first, second = template.format(1), template.format(2)
+    except (IndexError, KeyError, ValueError):
+        return 0
+    return int(first != second)

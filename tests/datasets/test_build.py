@@ -1,0 +1,61 @@
+import pytest
+
+from slowfast.datasets.build import DATASET_REGISTRY, build_dataset, find_dataset
+from slowfast.errors import UsageError
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Return a function that registers empty classes for one test."""
+    monkeypatch.setattr(DATASET_REGISTRY, "_obj_map", dict(DATASET_REGISTRY._obj_map))
+
+    def make(name):
+        cls = type(
+            name, (), {"__init__": lambda self, cfg, split: setattr(self, "got", (cfg, split))}
+        )
+        DATASET_REGISTRY.register(cls)
+        return cls
+
+    return make
+
+
+def test_exact_name_wins_over_its_capitalised_form(register):
+    exact, capitalised = register("myData"), register("Mydata")
+    assert find_dataset("myData") is exact
+    assert find_dataset("mydata") is capitalised
+    assert find_dataset("Mydata") is capitalised
+
+
+def test_any_case_finds_a_unique_name(register):
+    mine = register("MyOwnData")
+    assert find_dataset("myowndata") is mine
+    register("MYOWNDATA")
+    with pytest.raises(UsageError, match="no DATASET named 'myowndata'"):
+        find_dataset("myowndata")
+
+
+def test_every_published_name_is_there():
+    import slowfast.datasets  # noqa: F401
+
+    for name in (
+        "kinetics",
+        "Kinetics",
+        "ucf101",
+        "hmdb51",
+        "ssv2videos",
+        "activitynet",
+        "framefolder",
+    ):
+        assert find_dataset(name).__name__.lower() == name.lower()
+
+
+def test_a_miss_lists_the_known_names():
+    with pytest.raises(
+        UsageError, match=r"no DATASET named 'kinetic'; known: .*did you mean 'Kinetics'"
+    ):
+        find_dataset("kinetic")
+
+
+def test_the_class_is_called_with_config_and_split(register):
+    register("Toy")
+    assert build_dataset("toy", {"a": 1}, "val").got == ({"a": 1}, "val")
