@@ -217,15 +217,17 @@ def _clip_transform(cfg: Any, split: str) -> ClipTransform:
     )
 
 
-def dataset_arguments(cfg: Any, split: str, kind: str = "") -> dict[str, Any]:
-    """Return the arguments of VideoDataset for ``split`` (train, val or test).
+def dataset_arguments(
+    cfg: Any, split: str, kind: str = "", *, videos: VideoList | None = None
+) -> dict[str, Any]:
+    """Return the arguments of VideoDataset for ``split``, with its list or the given videos.
 
     Raises:
         UsageError: options that do not go together.
         DataError: the list is missing, empty or wrong.
     """
     return {
-        "videos": video_list(cfg, split, kind),
+        "videos": video_list(cfg, split, kind) if videos is None else videos,
         "rule": rule_of(cfg, split),
         "transform": transform_of(cfg, split),
         "views": views_of(cfg, split),
