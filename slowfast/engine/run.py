@@ -35,6 +35,7 @@ def run(cfg: Any, init_method: str | None = None) -> dict[str, Any]:
 def run_phases(cfg: Any) -> dict[str, Any]:
     """Write what describes the run, then run its phases in this process; see ``run``."""
     prepare_output(cfg)
+    log_ranks()
     phases: list[tuple[str, bool, str]] = [
         ("train", cfg.TRAIN.ENABLE, "slowfast.engine.train"),
         ("test", cfg.TEST.ENABLE, "slowfast.engine.test"),
@@ -56,7 +57,6 @@ def prepare_output(cfg: Any) -> None:
     themselves; a second call changes nothing but the log's handlers.
     """
     setup_logging(cfg.OUTPUT_DIR)
-    log_ranks()
     if du.is_root_proc():
         write_config(cfg.OUTPUT_DIR, cfg.dump(), get_cfg().dump())
         write_json(f"{cfg.OUTPUT_DIR}/env.json", environment_facts())

@@ -151,7 +151,7 @@ class ValMeter(Meter):
             "RAM": ram(),
             "num_videos": int(sums[3]),
         }
-        means = (sums[:3] / sums[3].clamp(min=1)).tolist()
+        means = (sums[:3] / sums[3]).tolist()  # NaN when nothing could be read
         if means[2] == means[2]:
             stats["loss"] = means[2]
         stats |= self._map_stats() if self.multi_label else self._error_stats(means)
@@ -223,6 +223,11 @@ class TestMeter(Meter):
     def reset(self) -> None:
         """Start a test."""
         self.clock.reset()
+        self.videos = 0.0
+
+    def update_stats(self, mb_size: int) -> None:
+        """Take in one iteration of ``mb_size`` clips of this rank."""
+        self.videos += mb_size
 
     def log_iter_stats(self, cur_iter: int) -> dict[str, Any] | None:
         """Log the iteration line when the period is over and return its fields, else None."""
@@ -234,6 +239,7 @@ class TestMeter(Meter):
                 "cur_iter": str(cur_iter + 1),
                 "eta": eta(self.clock.mean() * (self.overall_iters - cur_iter - 1)),
                 "time_diff": self.clock.dt,
+                "clips_per_s": self.rate(),
             }
         )
 
