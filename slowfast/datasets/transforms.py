@@ -102,7 +102,8 @@ def draw_short_side(rng: Draws, low: float, high: float, inverse: bool = False) 
     return int(round(rng.uniform(low, high)))
 
 
-def _crop(video: Tensor, box: Box) -> Tensor:
+def crop(video: Tensor, box: Box) -> Tensor:
+    """Return the part of ``video`` (..., H, W) inside ``box`` (a view)."""
     return video[..., box.top : box.top + box.height, box.left : box.left + box.width]
 
 
@@ -151,7 +152,7 @@ def uniform_crop_box(height: int, width: int, size: int, index: int) -> Box:
 
 def uniform_crop(video: Tensor, size: int, index: int) -> Tensor:
     """Return crop ``index`` (see ``uniform_crop_box``) of ``video`` (..., H, W)."""
-    return _crop(video, uniform_crop_box(*sides(video), size, index))
+    return crop(video, uniform_crop_box(*sides(video), size, index))
 
 
 def horizontal_flip(video: Tensor, rng: Draws, probability: float = 0.5) -> Tensor:
@@ -204,7 +205,7 @@ def random_resized_crop(
 ) -> Tensor:
     """Return one random box of ``video`` (..., H, W) resized to S x S."""
     box = resized_crop_box(*sides(video), area, aspect, rng)
-    return resize(_crop(video, box), size, size, method)
+    return resize(crop(video, box), size, size, method)
 
 
 def random_resized_crop_with_shift(
@@ -224,7 +225,7 @@ def random_resized_crop_with_shift(
         for a, b in zip(first, last)
     ]
     frames = [
-        resize(_crop(video_CTHW[:, t], Box(*box)), size, size, method)
+        resize(crop(video_CTHW[:, t], Box(*box)), size, size, method)
         for t, box in enumerate(zip(*paths))
     ]
     return torch.stack(frames, dim=1)
@@ -282,7 +283,7 @@ class SpatialSampling:
         else:
             side = draw_short_side(rng, self.min_scale, self.max_scale, self.inverse)
             video = scale_short_side(video_CTHW, side, self.method)
-            video = _crop(video, random_crop_box(*sides(video), self.crop_size, rng))
+            video = crop(video, random_crop_box(*sides(video), self.crop_size, rng))
         return horizontal_flip(video, rng) if self.flip else video
 
     def crops(self, video_CTHW: Tensor, indices: Sequence[int]) -> list[Tensor]:
@@ -354,4 +355,4 @@ class SlowFastTransform:
     def crops(self, frames_THWC: np.ndarray, indices: Sequence[int]) -> list[Tensor]:
         """Return the fixed crops ``indices`` (0, 1, 2), each float C x T x S x S."""
         crops = self.sampling.crops(self._normalised(frames_THWC), indices)
-        return [crop.contiguous() for crop in crops]
+        return [cut.contiguous() for cut in crops]

@@ -128,25 +128,30 @@ def test_index_table_of_pyslowfast(parity, monkeypatch):
         __exit__ = lambda self, *args: None  # noqa: E731
 
     class Rule:
-        def clip(self, timeline, *, clip, num_clips, rng):
+        def clip(self, timeline, *, clip, rng, num_clips=1):
             asked["temporal"] = clip
             return type("Clip", (), {"indices": np.arange(4), "start": 0.0, "end": 1.0})()
 
     class Transform:
+        def random(self, frames, rng):
+            asked["spatial"] = [-1]
+            return torch.zeros(3, 4, 8, 8)
+
         def crops(self, frames, crops):
             asked["spatial"] = list(crops)
             return [torch.zeros(3, 4, 8, 8) for _ in crops]
 
     for case in json.loads(parity("slowfast/test_index.json").read_text()):
-        if case["mode"] != "test":
-            continue
+        test = case["mode"] == "test"
         paths = list(dict.fromkeys(item["path"] for item in case["items"]))
         labels = list({item["path"]: item["label"] for item in case["items"]}.values())
         dataset = VideoDataset(
             VideoList(PathArray(paths), np.array(labels)),
             rule=Rule(),
             transform=Transform(),
-            views=Views(case["views"], case["crops"], expanded=True),
+            views=Views(case["views"], case["crops"], expanded=True)
+            if test
+            else Views(random=True),
         )
         monkeypatch.setattr(dataset, "open", lambda video: asked.update(video=video) or Recorder())
         cfg = get_cfg()
@@ -154,7 +159,8 @@ def test_index_table_of_pyslowfast(parity, monkeypatch):
             ["TEST.NUM_SPATIAL_CROPS", case["crops"], "DATA.TEST_CROP_SIZE", 224,
              "DATA.TRAIN_JITTER_SCALES", [256, 320]]
         )  # fmt: skip
-        sampling = from_config.transform_of(cfg, "test").sampling
+        cfg.merge_from_list(["VAL.PROTOCOL", "legacy"])
+        sampling = from_config.transform_of(cfg, case["mode"]).sampling
         assert len(dataset) == case["len"]
         for item in case["items"]:
             frames, label, index, time, meta = dataset[item["dataset_index"]]
@@ -163,7 +169,10 @@ def test_index_table_of_pyslowfast(parity, monkeypatch):
             assert asked["temporal"] == item["temporal"]
             assert asked["spatial"] == [item["spatial"]]
             assert (label, index) == (item["label"], item["returned_index"])
-            assert sampling.min_scale == sampling.max_scale == item["min_scale"]
+            assert (sampling.min_scale, sampling.max_scale) == (
+                item["min_scale"],
+                item["max_scale"],
+            )
             assert sampling.crop_size == item["crop"]
             assert [list(x.shape) for x in frames] == item["num_frames_list_shape"]
             assert list(time.shape) == item["time_shape"]
