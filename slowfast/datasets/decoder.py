@@ -277,13 +277,12 @@ class VideoReader:
 
     def _decode_run(self, table: PacketTable, run: Run, missing: set[int]) -> Iterator[Any]:
         """Yield the frames of one run: feed its packets up to the last one, drain the decoder."""
-        context = self._stream.codec_context
-        skips = context.name == "h264" and not self._multi_thread
+        skips = self._stream.codec_context.name == "h264" and not self._multi_thread
         try:
-            self._go_to(table, run.first)
-            for place, packet in self._packets_from(table, run.first):
+            for place, packet in self._packets_from(table, run):
                 if skips:
                     # A picture that is neither wanted nor referred to is not decoded at all.
+                    context = self._stream.codec_context
                     context.skip_frame = "DEFAULT" if packet.pts in missing else "NONREF"
                 yield from packet.decode()
                 if place >= run.last:
@@ -292,34 +291,38 @@ class VideoReader:
         except av.FFmpegError:
             raise _MissingFrames from None
         finally:
-            context.skip_frame = "DEFAULT"
-
-    def _go_to(self, table: PacketTable, position: int) -> None:
-        if not self._seeks_exactly:
-            assert position == 0, "jumps are not planned in this container"
-            self._reopen()
-        elif position or not self._fresh:
-            # mp4 looks key frames up by decoding time, the others by presentation time.
-            stamps = table.dts if "mov" in self._container.format.name else table.pts
-            self._container.seek(int(stamps[position]), stream=self._stream, backward=True)
-        self._fresh = False
+            self._stream.codec_context.skip_frame = "DEFAULT"
 
     @property
     def _seeks_exactly(self) -> bool:
         """Program and transport streams have no index: jumps end anywhere near the target."""
         return self._container.format.name not in ("mpegts", "mpeg")
 
-    def _packets_from(self, table: PacketTable, first: int) -> Iterator[tuple[int, Any]]:
-        """Yield packets with their positions; the jump must have ended at ``first`` or before."""
-        started = False
+    def _packets_from(self, table: PacketTable, run: Run) -> Iterator[tuple[int, Any]]:
+        """Yield packets with their positions, from the beginning of ``run`` or from before it.
+
+        Containers look key frames up by presentation time; where that ends behind the key frame
+        (groups shorter than the reordering), its decoding time is tried.
+        """
+        if not run.seek and (self._fresh or not self._seeks_exactly):
+            self._reopen()
+            yield from self._numbered_packets(table)
+            return
+        for stamps in (table.pts, table.dts):
+            self._fresh = False
+            self._container.seek(int(stamps[run.first]), stream=self._stream, backward=True)
+            packets = self._numbered_packets(table)
+            place, packet = next(packets, (-1, None))
+            if 0 <= place <= run.first:
+                yield place, packet
+                yield from packets
+                return
+        raise _MissingFrames
+
+    def _numbered_packets(self, table: PacketTable) -> Iterator[tuple[int, Any]]:
         for packet in self._container.demux(self._stream):
-            if packet.size == 0:
-                continue
-            place = table.place.get(packet.pts, -1)
-            if not started and not 0 <= place <= first:
-                raise _MissingFrames
-            started = True
-            yield place, packet
+            if packet.size:
+                yield table.place.get(packet.pts, -1), packet
 
     def _read_in_order(self, wanted: np.ndarray) -> np.ndarray:
         slots = {int(frame): i for i, frame in enumerate(wanted)}
