@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,9 @@ class WorkerInit:
 
     def __call__(self, worker: int) -> None:
         """Run in loading process number ``worker``."""
+        # Ctrl-C reaches the whole process group; the main process decides what becomes of it
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
         drawn = generator(self.seed, int(self.epoch), self.rank, worker).integers(0, 2**32, 3)

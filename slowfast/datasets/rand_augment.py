@@ -6,6 +6,7 @@ timm made common and PySlowFast uses (``rand-m7-n4-mstd0.5-inc1``). Operations a
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ def _factor(kind: Any, increasing: bool, weight: float) -> Operation:
     return Operation(apply, lambda level: 0.18 * level + 0.1, False, weight)
 
 
+@functools.cache
 def operations(increasing: bool) -> dict[str, Operation]:
     """Return the fifteen operations by name, in PySlowFast's order.
 
@@ -205,27 +207,25 @@ class RandAugment:
                 f"AUG.INTERPOLATION is {interpolation!r}; known: {', '.join(_RESAMPLE)}, random"
             )
         self.interpolation = interpolation
-        table = operations(self.policy.increasing)
-        self.names = tuple(table)
-        self._table = tuple(table.values())
-        self._weights = [operation.weight for operation in self._table]
 
     def draw(self, rng: Draws) -> list[tuple[str, float, int]]:
         """Draw what is done to one clip: (operation, amount, resampling) in order."""
         policy, coin = self.policy, stream(rng, "python")
+        table = operations(policy.increasing)
+        weights = [operation.weight for operation in table.values()]
         chosen = stream(rng, "numpy").choice(
-            len(self._table),
+            len(table),
             policy.layers,
             replace=not policy.weighted,
-            p=self._weights if policy.weighted else None,
+            p=weights if policy.weighted else None,
         )
         drawn = []
         for index in chosen:
             # parity: no coin is tossed when the operation is certain
             if policy.probability < 1.0 and coin.random() > policy.probability:
                 continue
-            amount = self._draw_amount(self._table[index], coin)
-            drawn.append((self.names[index], amount, self._draw_resampling(coin)))
+            name = list(table)[index]
+            drawn.append((name, self._draw_amount(table[name], coin), self._draw_resampling(coin)))
         return drawn
 
     def _draw_amount(self, operation: Operation, coin: Any) -> float:
@@ -248,7 +248,7 @@ class RandAugment:
     def apply(self, image: Image.Image, drawn: Sequence[tuple[str, float, int]]) -> Image.Image:
         """Return ``image`` after the operations of ``draw``."""
         for name, amount, resample in drawn:
-            image = self._table[self.names.index(name)].apply(image, amount, resample)
+            image = operations(self.policy.increasing)[name].apply(image, amount, resample)
         return image
 
     def __call__(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:

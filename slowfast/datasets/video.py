@@ -194,7 +194,7 @@ class VideoDataset(Dataset):
         path, reason = broken[-1]
         raise DataError(
             f"{len(broken)} videos in a row could not be read, the last one {path}: {reason};"
-            " check the list with tools/check_videos.py"
+            " the list or its folder must be wrong"
         )
 
     def _random_cuts(self, video: int, key: tuple[int, ...]) -> list[_Cut]:

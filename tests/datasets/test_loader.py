@@ -1,5 +1,7 @@
 import random
+import signal
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,8 @@ from torch.utils.data import Dataset, IterableDataset
 
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.loader import construct_loader, shuffle_dataset
-from slowfast.errors import DataError, UsageError
+from slowfast.datasets.loader import WorkerInit, construct_loader, shuffle_dataset
+from slowfast.errors import DataError, DecodeError, UsageError
 from slowfast.utils import distributed as du
 from tests.distributed import run_two_processes
 
@@ -187,3 +189,51 @@ def test_two_processes_share_the_work_of_one(cfg):
     seen = [i for batch in test_a + test_b for i in batch]
     assert sorted(seen) == list(range(14))  # 7 videos of 2 views: not divisible by 2 processes
     assert {i // 2 % 2 for batch in test_a for i in batch} == {0}
+
+
+def test_a_loading_process_uses_one_thread_and_leaves_ctrl_c_to_the_main_process():
+    before = signal.getsignal(signal.SIGINT), torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        WorkerInit(1, 0)(3)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert torch.get_num_threads() == 1
+        drawn = random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+        signal.signal(signal.SIGINT, handler := lambda *args: None)
+        WorkerInit(1, 0)(3)
+        assert signal.getsignal(signal.SIGINT) is handler  # a handler of the run's own stays
+        assert drawn == (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: NPY002
+        WorkerInit(1, 1)(3)
+        assert drawn[0] != random.random()
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        torch.set_num_threads(before[1])
+        cv2.setNumThreads(before[2])
+
+
+def test_a_decode_error_of_a_custom_data_set_passes_through(cfg, monkeypatch):
+    def fail(self, index):
+        raise DecodeError("x.mp4", "gone")
+
+    monkeypatch.setattr(Broken, "__getitem__", fail)
+    cfg.merge_from_list(["TRAIN.DATASET", "Broken"])
+    with pytest.raises(DecodeError, match="x.mp4: gone"):
+        list(construct_loader(cfg, "val"))
+
+
+def test_loader_options_reach_torch(cfg):
+    cfg.merge_from_list(
+        [
+            "DATA_LOADER.NUM_WORKERS",
+            1,
+            "DATA_LOADER.PREFETCH_FACTOR",
+            5,
+            "DATA_LOADER.PIN_MEMORY",
+            True,
+        ]
+    )
+    train, test = construct_loader(cfg, "train", is_precise_bn=True), construct_loader(cfg, "test")
+    assert train.prefetch_factor == 5
+    assert train.persistent_workers
+    assert not test.persistent_workers
+    assert train.pin_memory == torch.cuda.is_available()

@@ -148,7 +148,7 @@ def test_draws_replay_the_two_global_generators():
         amount = operation.amount(level) if operation.amount else 0.0
         if operation.signed and random.random() > 0.5:
             amount = -amount
-        want.append((augment.names[index], operation.base + amount))
+        want.append((list(operations(True))[index], operation.base + amount))
     assert [(name, amount) for name, amount, _ in augment.draw(LegacyRng(4))] == want
 
 

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from slowfast.datasets.video import Kinetics, VideoDataset
 from slowfast.datasets.views import Views
 from slowfast.errors import DataError, DecodeError, UsageError
 from tests.distributed import run_two_processes
-from tests.video_files import frame_numbers, write_video
+from tests.video_files import frame_numbers, sequential, write_video
 
 IDENTITY = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 
@@ -364,6 +365,14 @@ def test_augmentation_is_for_training_only(folder):
     assert Kinetics(cfg, "train")[0][0][0].shape == (3, 4, 64, 64)
 
 
+def test_a_data_set_can_be_sent_to_a_process_that_was_not_forked(folder):
+    cfg = make_cfg(folder, **{"AUG.ENABLE": True})
+    for split in ("train", "test"):
+        dataset = Kinetics(cfg, split)
+        copy = pickle.loads(pickle.dumps(dataset))
+        torch.testing.assert_close(copy[1][0], dataset[1][0])
+
+
 def test_plain_arguments_need_no_config(folder):
     dataset = VideoDataset(
         VideoList([str(folder / "v3.mp4")], np.array([1])),
@@ -403,3 +412,36 @@ def _tested(folder):
 def test_two_processes_test_each_video_once(folder):
     seen = [i for part in run_two_processes(_tested, folder) for batch in part for i in batch]
     assert sorted(seen) == [i for i in range(30) if not 12 <= i < 18]  # all but the broken one
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    ("clip", "want"),
+    [
+        (0, [0, 9, 18, 27, 36, 45, 54, 56]),
+        (1, [82, 91, 100, 109, 118, 127, 136, 137]),
+    ],
+)
+def test_the_whole_published_chain_on_a_real_file(parity, tmp_path, clip, want):
+    """Oracle: sequential decoding, the published frame table, and torch's functions one by one."""
+    video = parity("slowfast/videos/h264_30fps_300f.mp4")
+    (tmp_path / "test.csv").write_text(f"{video.name},4\n")
+    mean, std = [0.481, 0.457, 0.408], [0.268, 0.261, 0.275]
+    cfg = make_cfg(
+        tmp_path,
+        **{"DATA.PATH_PREFIX": str(video.parent), "DATA.PATH_LABEL_SEPARATOR": ",",
+           "DATA.SAMPLING": "dense", "DATA.SAMPLING_COMPAT": "openvclip", "DATA.NUM_FRAMES": 8,
+           "DATA.TIMESTAMPS": "legacy", "DATA.USE_OFFSET_SAMPLING": True, "MODEL.NUM_CLASSES": 5,
+           "DATA.TEST_CROP_SIZE": 32, "DATA.MEAN": mean, "DATA.STD": std,
+           "TEST.NUM_ENSEMBLE_VIEWS": 3},
+    )  # fmt: skip
+    dataset = Kinetics(cfg, "test")
+    frames = torch.from_numpy(sequential(video)[want])  # T x 48 x 64 x 3
+    normal = (frames / 255 - torch.tensor(mean)) / torch.tensor(std)
+    scaled = torch.nn.functional.interpolate(
+        normal.permute(3, 0, 1, 2), size=(32, 42), mode="bilinear"
+    )
+    for crop, left in enumerate((0, 5, 10)):
+        (got,), label, index, _, _ = dataset[clip * 3 + crop]
+        assert (label, index) == (4, clip * 3 + crop)
+        torch.testing.assert_close(got, scaled[..., left : left + 32])
