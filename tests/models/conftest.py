@@ -164,8 +164,6 @@ def released_training(
                 rates.append(optimizer.param_groups[0]["lr"])
                 optimizer.step()
                 optimizer.zero_grad()
-                optimizer.param_groups[0]["lr"] = released_rate(
-                    step, rate=1e-3, warmup=5, total=10
-                )
+                optimizer.param_groups[0]["lr"] = released_rate(step, rate=1e-3, warmup=5, total=10)
             step += 1
     return losses, rates

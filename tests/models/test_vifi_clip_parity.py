@@ -127,9 +127,7 @@ def test_trajectory_of_ten_steps(record, make):
     def loss_of(video: Tensor, labels: Tensor) -> list[Tensor]:
         return [F.cross_entropy(model(video).logits, labels)]
 
-    losses, _ = released_training(
-        model, loss_of, record["video"], record["labels"], accumulation=1
-    )
+    losses, _ = released_training(model, loss_of, record["video"], record["labels"], accumulation=1)
     assert_close(torch.tensor(losses)[:, 0], record["traj/loss"].float(), rtol=1e-4, atol=1e-5)
     parameters = dict(model.clip.named_parameters())
     for name, value in record.under("traj/param").items():

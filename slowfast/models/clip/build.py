@@ -93,11 +93,10 @@ def _find_weights(arch: str, pretrained: str, *, quick_gelu: bool) -> Path:
         raise UsageError(
             f"CLIP.PRETRAINED {pretrained!r}: neither a file nor a tag of {arch}; its tags: {tags}"
         )
-    if bool(source.get("quick_gelu")) != quick_gelu:
-        other = name.removesuffix("-quickgelu") if quick_gelu else f"{name}-quickgelu"
+    if source.get("quick_gelu") and not quick_gelu:
         raise UsageError(
-            f"CLIP.PRETRAINED {pretrained!r}: CLIP.ARCH {arch} has another activation function "
-            f"than these weights; use {other}"
+            f"CLIP.PRETRAINED {pretrained!r}: these weights were trained with QuickGELU, "
+            f"CLIP.ARCH {arch} has the exact GELU; use {name}-quickgelu"
         )
     try:
         return Path(download_pretrained(source))

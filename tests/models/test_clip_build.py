@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+
+import open_clip
+import pytest
+import torch
+
+from slowfast.errors import UsageError
+from slowfast.models.clip import build as build_module
+from slowfast.models.clip.build import build_clip
+from tests.models.conftest import TINY_CLIP
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(change) -> str:
+        config = json.loads(TINY_CLIP.read_text())
+        change(config)
+        path = tmp_path / "arch.json"
+        path.write_text(json.dumps(config))
+        return str(path)
+
+    return to_file
+
+
+def test_a_json_file_is_an_arch(tiny_clip):
+    assert isinstance(tiny_clip, open_clip.CustomTextCLIP)
+    names = {name.split(".")[0] for name, _ in tiny_clip.named_parameters()}
+    assert names == {"visual", "text", "logit_scale"}
+    assert tiny_clip.text.token_embedding.weight.shape == (49408, 32)
+    assert type(tiny_clip.visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+
+
+def test_random_weights_come_from_torchs_generator(tiny_clip):
+    torch.manual_seed(1)
+    again = build_clip(str(TINY_CLIP))
+    assert torch.equal(again.visual.proj, tiny_clip.visual.proj)
+
+
+def test_open_clips_own_file_form(write):
+    def nest(config):
+        inner = dict(config)
+        config.clear()
+        config.update({"model_cfg": inner, "preprocess_cfg": {}})
+
+    assert build_clip(write(nest)).visual.output_dim == 32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("embed_dim"), r"lacks \['embed_dim'\]"),
+        (lambda c: c["vision_cfg"].update(colour=1), "not a usable model configuration"),
+        (lambda c: c["text_cfg"].update(hf_model_name="bert"), "another tokenizer"),
+    ],
+)
+def test_wrong_configurations(write, change, message):
+    with pytest.raises(UsageError, match=message):
+        build_clip(write(change))
+
+
+def test_unreadable_configurations(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere\.json: no such file"):
+        build_clip(str(tmp_path / "nowhere.json"))
+    (tmp_path / "a.json").write_text("[1")
+    with pytest.raises(UsageError, match="not valid JSON"):
+        build_clip(str(tmp_path / "a.json"))
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(UsageError, match="expected a JSON object"):
+        build_clip(str(tmp_path / "a.json"))
+
+
+def test_unknown_arch_names_the_nearest():
+    with pytest.raises(UsageError, match=r"'ViT-B-16-quikgelu'.*ViT-B-16-quickgelu"):
+        build_clip("ViT-B-16-quikgelu")
+
+
+def test_openai_names_with_a_slash():
+    assert build_module._look_up("ViT-B/32")["vision_cfg"]["patch_size"] == 32
+
+
+def test_unknown_weights_list_the_tags():
+    with pytest.raises(UsageError, match=r"'openay'.*neither a file nor a tag.*tags: openai"):
+        build_module._find_weights("ViT-B-16-quickgelu", "openay", quick_gelu=True)
+
+
+def test_weights_with_another_activation_are_refused():
+    with pytest.raises(UsageError, match="trained with QuickGELU.*use ViT-B-16-quickgelu"):
+        build_module._find_weights("ViT-B-16", "openai", quick_gelu=False)
+
+
+def test_failed_download_is_one_line(monkeypatch):
+    def fail(source):
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr(build_module, "download_pretrained", fail)
+    with pytest.raises(UsageError, match=r"could not be downloaded \(no route\); give the path"):
+        build_module._find_weights("ViT-B-16-quickgelu", "openai", quick_gelu=True)
