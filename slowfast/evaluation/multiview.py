@@ -211,7 +211,7 @@ class _Table:
     def result(self, shape: tuple[int, ...], method: str, failed: list[FailedVideo]) -> VideoScores:
         """Return means (or maxima) in float32 and say what is missing."""
         divisor = self.counts.clamp(min=1).double().unsqueeze(1) if method == "sum" else 1.0
-        scores = (self.rows / divisor).float().view(-1, *shape)
+        scores = (self.rows / divisor).float().view(len(self.rows), *shape)
         labels = self.labels
         if labels is None:
             labels = torch.full((len(self.counts),), -1, dtype=torch.int64)

@@ -129,7 +129,7 @@ def summarize(
 def _names(class_names: Sequence[str], num_classes: int) -> Sequence[str]:
     if not class_names:
         return [str(k) for k in range(num_classes)]
-    if len(class_names) != num_classes:
+    if num_classes and len(class_names) != num_classes:  # 0: no video could be read
         raise UsageError(
             f"{len(class_names)} class names for scores of {num_classes} classes: "
             "the model and TEXT.CLASSES must name the same classes"
@@ -150,7 +150,7 @@ def write_predictions(
     multi-hot labels.
     """
     names = _names(class_names, videos.scores.shape[1])
-    values, classes = videos.scores.topk(clamp_k(top_k, len(names)), dim=1)
+    values, classes = videos.scores.topk(clamp_k(top_k, videos.scores.shape[1]), dim=1)
     failed = {video.video: video for video in videos.failed}
     known = set(videos.scored.tolist())
     lines = []
