@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +37,15 @@ class LossWatch:
     once.
 
     Args:
-        dataset: where the videos' names come from, if it has ``path_of(index)``.
+        name_of: returns what to call the clip with an index, such as its path.
         explosion_factor: stop when the loss exceeds this multiple of the mean of the 5 before it
             (TRAIN.KILL_LOSS_EXPLOSION_FACTOR); 0 turns this off.
     """
 
-    def __init__(self, dataset: Any = None, *, explosion_factor: float = 0.0) -> None:
-        self.dataset = dataset
+    def __init__(
+        self, name_of: Callable[[int], str] = str, *, explosion_factor: float = 0.0
+    ) -> None:
+        self.name_of = name_of
         self.explosion_factor = explosion_factor
         self.recent: deque[float] = deque(maxlen=WINDOW)
         self._pending: _Pending | None = None
@@ -86,20 +89,23 @@ class LossWatch:
         self.recent.append(loss)
 
     def _stop(self, what: str, pending: _Pending) -> None:
-        videos = self._names(pending.index.tolist())
+        videos = self.names(pending.index.tolist())
         raise LossError(
             f"{what} at {pending.where}; batch: {videos}; nothing was saved since the last "
             "checkpoint. Look at these videos, or lower SOLVER.BASE_LR, or clip gradients "
             "(SOLVER.CLIP_GRAD_L2NORM)"
         )
 
-    def _names(self, ids: list[int]) -> str:
-        path_of = getattr(self.dataset, "path_of", None)
-        shown = [
-            f"{index} ({path_of(index)})" if path_of else str(index) for index in ids[:NAMED_VIDEOS]
-        ]
+    def names(self, ids: list[int]) -> str:
+        """Return the videos of a batch in words, at most 16 of them."""
+        shown = [self.name_of(index) for index in ids[:NAMED_VIDEOS]]
         more = f" and {len(ids) - NAMED_VIDEOS} more" if len(ids) > NAMED_VIDEOS else ""
         return ", ".join(shown) + more
+
+    @property
+    def last(self) -> float:
+        """The newest loss that was looked at (NaN before the first)."""
+        return self.recent[-1] if self.recent else float("nan")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the losses that the explosion check compares with."""

@@ -7,18 +7,13 @@ from slowfast.engine.watch import LossError, LossWatch
 from slowfast.structures import VideoBatch
 
 
-class Named:
-    def path_of(self, index):
-        return f"clip{index}.mp4"
-
-
 def batch_of(*ids):
     return VideoBatch([], torch.zeros(len(ids)), torch.tensor(ids))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(value):
-    watch = LossWatch(Named())
+    watch = LossWatch(lambda index: f"{index} (clip{index}.mp4)")
     watch.look(torch.tensor(1.0), batch_of(1), "epoch 1, iteration 1")
     with pytest.raises(LossError) as caught:
         watch.look(torch.tensor(value), batch_of(7, 9), "epoch 3, iteration 12")

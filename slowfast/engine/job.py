@@ -1,0 +1,208 @@
+"""What a training is made of, put together from a config; and its state as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from slowfast.checkpoint.checkpointer import Checkpointer
+from slowfast.datasets.loader import construct_loader, shuffle_dataset
+from slowfast.datasets.mixup import MixUp
+from slowfast.engine.batches import as_batch
+from slowfast.engine.setup import describe_model, display_mode, name_of_clip
+from slowfast.engine.state import BrokenVideos, Progress, RankState
+from slowfast.engine.stepper import Stepper
+from slowfast.engine.watch import LossWatch
+from slowfast.errors import UsageError
+from slowfast.evaluation.meters import TrainMeter, ValMeter
+from slowfast.models.build import build_model, unwrap
+from slowfast.models.losses import build_loss
+from slowfast.solver.optimizer import construct_optimizer, set_lr
+from slowfast.solver.schedule import Schedule
+from slowfast.structures import ModelOutput, VideoBatch
+from slowfast.utils import distributed as du
+from slowfast.utils.logging import get_logger
+from slowfast.utils.misc import is_due, is_eval_epoch
+from slowfast.visualization.tensorboard_vis import TensorboardWriter
+
+logger = get_logger(__name__)
+Loss = Callable[[ModelOutput, Tensor], dict[str, Tensor]]
+
+
+@dataclass
+class Job:
+    """Everything that a training uses; ``build_job`` fills it.
+
+    ``model`` may be wrapped for several processes, ``module`` is what is inside. ``iters`` are the
+    micro-steps of an epoch on each rank.
+    """
+
+    cfg: Any
+    model: nn.Module
+    loss: Loss
+    stepper: Stepper
+    schedule: Schedule
+    train_loader: DataLoader
+    val_loader: DataLoader
+    train_meter: TrainMeter
+    val_meter: ValMeter
+    watch: LossWatch
+    checkpointer: Checkpointer
+    mix: MixUp | None
+    figures: dict[str, float | None]
+    writer: TensorboardWriter | None = None
+    broken: BrokenVideos = field(default_factory=BrokenVideos)
+    last_stats: dict[str, Any] = field(default_factory=dict)
+    epoch_minutes: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.module = unwrap(self.model)
+        self.device = next(self.module.parameters()).device
+        self.optimizer = self.stepper.optimizer
+        self.iters = len(self.train_loader)
+        self.max_epoch: int = self.cfg.SOLVER.MAX_EPOCH
+        self.progress = Progress(iters=self.iters)
+        self.ranks = RankState(self.broken)
+        self.display = display_mode(self.cfg)
+        self.output_dir = Path(self.cfg.OUTPUT_DIR)
+
+    def set_lr(self, epoch: int, iteration: int) -> float:
+        """Set and return the rate of a micro-step."""
+        if self.cfg.TRAIN.SCHEDULE_UNIT == "epoch":
+            iteration = 0
+        step = epoch * self.iters + iteration
+        lr = self.schedule.lr_for_step(step, self.iters, self.stepper.accumulation)
+        set_lr(self.optimizer, lr)
+        return lr
+
+    def batches(self, epoch: int, *, skip: int = 0, mixed: bool = True) -> Iterator[VideoBatch]:
+        """Yield the training batches of ``epoch`` but the first ``skip``, on the device.
+
+        ``mixed``: apply mixup or cutmix where the options ask for it.
+        """
+        shuffle_dataset(self.train_loader, epoch)
+        sampler = self.train_loader.batch_sampler
+        by_sampler = skip > 0 and hasattr(sampler, "skip")
+        if by_sampler:
+            sampler.skip(skip)  # type: ignore[union-attr]
+        for position, item in enumerate(self.train_loader):
+            if not by_sampler and position < skip:
+                continue
+            batch = as_batch(item).to(self.device)
+            self.broken.note(batch.meta.get("broken", []))
+            if mixed and self.mix is not None:
+                batch.inputs[0], batch.labels = self.mix(batch.inputs[0], batch.labels)
+            yield batch
+
+    def log_scalars(self, stats: Mapping[str, Any] | None, step: int) -> None:
+        """Send a statistics line's values to TensorBoard under PySlowFast's tags, if it is on."""
+        if self.writer is None or stats is None:
+            return
+        part = "Train" if stats["_type"].startswith("train") else "Val"
+        tags = {"loss": "loss", "lr": "lr", "top1_err": "Top1_err", "top5_err": "Top5_err"}
+        values = {f"{part}/{tag}": stats[key] for key, tag in tags.items() if key in stats}
+        self.writer.add_scalars(values, global_step=step)
+
+    def due(self, epoch: int) -> tuple[bool, bool]:
+        """Return whether a checkpoint and an evaluation follow ``epoch``."""
+        saving = is_due(epoch, self.cfg.TRAIN.CHECKPOINT_PERIOD, self.max_epoch)
+        return saving, is_eval_epoch(self.cfg, epoch)
+
+    def capture(self) -> dict[str, Any]:
+        """Return the whole state; every rank calls it, and any one may then save it."""
+        state = {
+            "model_state": self.module.state_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "cfg": self.cfg.dump(),
+            "progress": self.progress.state_dict(),
+            "meter_state": self.train_meter.state_dict(),
+            "best": self.val_meter.state_dict(),
+            "watch": self.watch.state_dict(),
+            "rng_state": self.ranks.state_dict(),
+        }
+        if self.stepper.scaler.is_enabled():
+            state["scaler_state"] = self.stepper.scaler.state_dict()
+        return state
+
+
+def build_job(cfg: Any) -> Job:
+    """Put a training together from ``cfg``: nothing is loaded or computed yet.
+
+    Raises:
+        UsageError, DataError: impossible settings, missing texts, weights or lists.
+    """
+    model = build_model(cfg)
+    figures = describe_model(cfg, unwrap(model))
+    loss = build_loss(cfg)
+    train_loader = construct_loader(cfg, "train")
+    val_loader = construct_loader(cfg, "val")
+    optimizer = construct_optimizer(model, cfg)
+    stepper = Stepper.from_cfg(cfg, model, optimizer, cfg.TRAIN.ACCUMULATION_STEPS)
+    job = Job(
+        cfg=cfg,
+        model=model,
+        loss=loss,
+        stepper=stepper,
+        schedule=Schedule.from_cfg(cfg),
+        train_loader=train_loader,
+        val_loader=val_loader,
+        train_meter=TrainMeter.from_cfg(cfg, len(train_loader)),
+        val_meter=ValMeter.from_cfg(cfg, len(val_loader)),
+        watch=LossWatch(
+            lambda index: name_of_clip(train_loader.dataset, index),
+            explosion_factor=cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR,
+        ),
+        checkpointer=Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK, keep_last=cfg.TRAIN.KEEP_LAST),
+        mix=_build_mix(cfg),
+        figures=figures,
+        writer=TensorboardWriter(cfg) if cfg.TENSORBOARD.ENABLE and du.is_root_proc() else None,
+    )
+    _announce_batch(job)
+    return job
+
+
+def _build_mix(cfg: Any) -> MixUp | None:
+    if not cfg.MIXUP.ENABLE:
+        return None
+    return MixUp(
+        mixup_alpha=cfg.MIXUP.ALPHA,
+        cutmix_alpha=cfg.MIXUP.CUTMIX_ALPHA,
+        mix_prob=cfg.MIXUP.PROB,
+        switch_prob=cfg.MIXUP.SWITCH_PROB,
+        label_smoothing=cfg.MIXUP.LABEL_SMOOTH_VALUE,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+    )
+
+
+def _announce_batch(job: Job) -> None:
+    """Say how many videos one optimizer step sees and how many are compared with each other.
+
+    The two differ (with accumulation a contrastive loss still compares one micro-batch, over all
+    processes, with itself), and results depend on both.
+    """
+    train, world = job.cfg.TRAIN, du.get_world_size()
+    sampler = job.train_loader.batch_sampler
+    share = getattr(sampler, "batch_size", None) or job.train_loader.batch_size or 0
+    share *= job.cfg.AUG.NUM_SAMPLE
+    micro = share * world
+    if job.iters == 0 or micro == 0:
+        raise UsageError(
+            f"there is no training batch: the list gives {len(job.train_loader.dataset)} clips and "  # type: ignore[arg-type]
+            f"TRAIN.BATCH_SIZE is {train.BATCH_SIZE}; lower it"
+        )
+    least = getattr(job.loss, "min_batch", 1)
+    if micro < least:
+        raise UsageError(
+            f"MODEL.LOSS_FUNC {job.cfg.MODEL.LOSS_FUNC} compares the videos of a batch and needs "
+            f"at least {least}, but a batch has {micro}; raise TRAIN.BATCH_SIZE"
+        )
+    logger.info(
+        f"effective batch {micro * job.stepper.accumulation} = {share} on each of {world} "
+        f"process{'' if world == 1 else 'es'} x {job.stepper.accumulation} accumulated; a "
+        f"contrastive loss compares {micro} at a time; {job.iters} iterations an epoch"
+    )

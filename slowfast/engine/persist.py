@@ -1,0 +1,100 @@
+"""When and under which name a training is saved, and how it finds its way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slowfast.checkpoint.load import load_weights
+from slowfast.engine.job import Job
+from slowfast.errors import UsageError
+from slowfast.utils import distributed as du
+from slowfast.utils.logging import get_logger
+
+logger = get_logger(__name__)
+
+
+def save_epoch(job: Job, state: dict[str, Any]) -> Path | None:
+    """Save ``state`` (from ``job.capture()``) after a whole epoch; the first rank writes."""
+    if not du.is_root_proc():
+        return None
+    return job.checkpointer.save(state, epoch=job.progress.epoch)
+
+
+def save_within_epoch(job: Job) -> Path | None:
+    """Save in the middle of an epoch; every rank calls it, the first one writes."""
+    state = job.capture()
+    if not du.is_root_proc():
+        return None
+    return job.checkpointer.save(state, epoch=job.progress.epoch, iteration=job.progress.iteration)
+
+
+def save_best(job: Job) -> None:
+    """Save the weights of the best validation so far; every rank calls it."""
+    state = job.capture()
+    if du.is_root_proc():
+        job.checkpointer.save(state, epoch=job.progress.epoch, best=True)
+
+
+def resume_or_initialise(job: Job) -> bool:
+    """Continue from the newest readable checkpoint, or start from other weights, or from nothing.
+
+    Returns:
+        Whether the epoch before still has to be validated: a checkpoint is written first and the
+        validation follows, so that one may have been cut off.
+
+    Raises:
+        UsageError: the checkpoint belongs to another model or optimizer; weights do not fit.
+    """
+    train = job.cfg.TRAIN
+    found = job.checkpointer.load_latest() if train.AUTO_RESUME else None
+    if found is not None:
+        restore(job, found.state, str(found.path))
+        logger.info(
+            f"resumed from {found.path}: epoch {job.progress.epoch + 1}, "
+            f"iteration {job.progress.iteration + 1}"
+        )
+        done = job.progress.epoch
+        if job.progress.iteration or done == 0:
+            return False
+        return done >= job.max_epoch or job.due(done - 1)[1]
+    if train.CHECKPOINT_FILE_PATH:
+        load_weights(job.module, train.CHECKPOINT_FILE_PATH, kind=train.CHECKPOINT_TYPE)
+    return False
+
+
+def restore(job: Job, state: Mapping[str, Any], source: str) -> None:
+    """Put ``job`` where ``state`` was captured.
+
+    A file of PySlowFast has no more than weights, optimizer and epoch; what it lacks starts anew,
+    which is said aloud.
+    """
+    try:
+        job.module.load_state_dict(state["model_state"], strict=True)
+        job.optimizer.load_state_dict(state["optimizer_state"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{source} does not continue this training: {' '.join(str(error).split())[:300]}. "
+            "Use another OUTPUT_DIR, or TRAIN.AUTO_RESUME False; to start from its weights only, "
+            "name it in TRAIN.CHECKPOINT_FILE_PATH"
+        ) from error
+    job.progress.load_state_dict(
+        state.get("progress") or {"epoch": int(state["epoch"]) + 1, "iteration": 0}
+    )
+    parts: dict[str, Any] = {
+        "best": job.val_meter,
+        "watch": job.watch,
+        "rng_state": job.ranks,
+        "scaler_state": job.stepper.scaler,
+    }
+    if not job.stepper.scaler.is_enabled():
+        del parts["scaler_state"]
+    if job.progress.iteration:
+        parts["meter_state"] = job.train_meter
+    missing = [name for name in parts if name not in state]
+    for name, part in parts.items():
+        if name not in missing:
+            part.load_state_dict(state[name])
+    if missing:
+        logger.warning(f"{source} has no {', '.join(missing)}: these start anew")

@@ -1,0 +1,74 @@
+"""What every phase does first, and what it asks of data sets and models of any origin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from slowfast.engine.run import prepare_output
+from slowfast.utils import distributed as du
+from slowfast.utils.misc import load_class_names, log_model_info
+from slowfast.utils.rng import seed_everything
+
+
+def prepare(cfg: Any) -> None:
+    """Set up output folder, log, seeds (RNG_SEED plus rank) and determinism of this process."""
+    prepare_output(cfg)
+    seed_everything(cfg.RNG_SEED, rank=du.get_rank())
+    torch.use_deterministic_algorithms(cfg.DETERMINISTIC, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = not cfg.DETERMINISTIC
+
+
+def display_mode(cfg: Any) -> str:
+    """Return LOG.PROGRESS for the first rank and "none" for the others."""
+    return cfg.LOG.PROGRESS if du.is_root_proc() else "none"
+
+
+def describe_model(cfg: Any, model: nn.Module) -> dict[str, float | None]:
+    """Log the model's size and work, on the first rank only, and return the figures.
+
+    Args:
+        cfg: reads LOG_MODEL_INFO, MODEL.ARCH and its pathways, DATA.NUM_FRAMES and crop size.
+        model: not wrapped for several processes.
+    """
+    if not cfg.LOG_MODEL_INFO or not du.is_root_proc():
+        return {}
+    if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH:
+        return log_model_info(model)
+    side, device = cfg.DATA.TRAIN_CROP_SIZE, next(model.parameters()).device
+    clip = torch.zeros(1, 3, cfg.DATA.NUM_FRAMES, side, side, device=device)
+    encoder, towers = getattr(model, "encoder", None), getattr(model, "clip", None)
+    if encoder is None or towers is None:
+        return log_model_info(model, [clip])
+    return log_model_info(model, [clip], encode_image=lambda x: encoder(towers, x))
+
+
+def video_paths(dataset: Dataset) -> Sequence[str]:
+    """Return the listed videos of a data set by video id; empty where it does not tell."""
+    paths = getattr(getattr(dataset, "videos", None), "paths", ())
+    return [str(path) for path in paths]
+
+
+def name_of_clip(dataset: Dataset, index: int) -> str:
+    """Return clip ``index`` with its video's path, as far as the data set tells it."""
+    paths = getattr(getattr(dataset, "videos", None), "paths", ())
+    video = index // getattr(dataset, "num_clips_per_video", 1)
+    return f"{index} ({paths[video]})" if video < len(paths) else str(index)
+
+
+def class_names(cfg: Any, model: nn.Module) -> Sequence[str]:
+    """Return the class names by id: the head's vocabulary, or TENSORBOARD.CLASS_NAMES_PATH.
+
+    Empty where neither is there.
+    """
+    vocabulary = getattr(getattr(model, "head", None), "vocabulary", None)
+    if vocabulary is not None:
+        return tuple(vocabulary.names)
+    if cfg.TENSORBOARD.CLASS_NAMES_PATH:
+        return load_class_names(cfg.TENSORBOARD.CLASS_NAMES_PATH)
+    return ()

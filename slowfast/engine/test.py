@@ -1,0 +1,195 @@
+"""The multi-view test: every view of every listed video scored once, on any number of processes.
+
+Read ``test`` first, then the functions that it calls, from top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from slowfast.config.derive import view_counts
+from slowfast.datasets.loader import construct_loader
+from slowfast.engine.batches import as_batch, as_logits
+from slowfast.engine.result_files import log_result, write_result
+from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
+from slowfast.engine.weights import load_test_weights
+from slowfast.errors import DataError, UsageError
+from slowfast.evaluation.meters import TestMeter
+from slowfast.evaluation.multiview import VideoScores, ViewEnsemble
+from slowfast.evaluation.results import summarize
+from slowfast.models.build import build_model, call_model, unwrap
+from slowfast.structures import Encoded, VideoBatch
+from slowfast.utils.logging import get_logger
+from slowfast.utils.progress import progress_line
+
+logger = get_logger(__name__)
+
+
+def test(cfg: Any) -> dict[str, Any]:
+    """Test what ``cfg`` says, on this process or as one rank of several.
+
+    Returns:
+        What ``results.json`` holds: protocol, views, videos scored of listed, ``top1``, ``top5``,
+        ``per_class`` and so on; with several view counts that of the last, and all of them under
+        ``sweep``, by their number of clips.
+
+    Raises:
+        UsageError: no weights, or weights that do not fit; impossible settings.
+        DataError: videos could not be read (unless TEST.ALLOW_FAILED, which reports them only).
+    """
+    prepare(cfg)
+    model = unwrap(build_model(cfg))
+    figures = describe_model(cfg, model)
+    weights = load_test_weights(cfg, model)
+    results: dict[int, dict[str, Any]] = {}
+    for clips in view_counts(cfg):
+        view_cfg = with_views(cfg, clips)
+        loader = construct_loader(view_cfg, "test")
+        scores = score_videos(view_cfg, model, loader)
+        names = class_names(cfg, model)
+        result = {
+            "protocol": cfg.TEST.PROTOCOL,
+            "split": cfg.TEST.SPLIT,
+            "weights": weights,
+            "num_clips": clips,
+            "num_crops": cfg.TEST.NUM_SPATIAL_CROPS,
+            "ensemble": f"{cfg.DATA.ENSEMBLE_METHOD} of {cfg.TEST.ENSEMBLE_SPACE}",
+            **summarize(scores, names),
+        }
+        results[clips] = result
+        write_result(view_cfg, result, scores, names, video_paths(loader.dataset))
+        log_result(result, figures, model)
+    return finish(cfg, results)
+
+
+test.__test__ = False  # type: ignore[attr-defined] # a name that PySlowFast's scripts import; not for pytest
+
+
+def with_views(cfg: Any, clips: int) -> Any:
+    """Return a frozen copy of ``cfg`` that tests with ``clips`` temporal clips per video."""
+    copy = cfg.clone()
+    copy.defrost()
+    copy.TEST.NUM_ENSEMBLE_VIEWS = clips
+    copy.TEST.NUM_TEMPORAL_CLIPS = []
+    copy.freeze()
+    return copy
+
+
+def score_videos(cfg: Any, model: nn.Module, loader: DataLoader) -> VideoScores:
+    """Return the scores of all listed videos, gathered over ranks; every rank calls it."""
+    views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+    clips = getattr(loader.dataset, "num_videos", None)
+    clips = len(loader.dataset) if clips is None else clips  # type: ignore[arg-type]
+    if clips % views:
+        raise UsageError(
+            f"TEST.DATASET {cfg.TEST.DATASET} has {clips} clips, which is no multiple of "
+            f"NUM_ENSEMBLE_VIEWS x NUM_SPATIAL_CROPS = {views}: its num_videos must count clips"
+        )
+    ensemble = ViewEnsemble(
+        clips // views,
+        views,
+        space=cfg.TEST.ENSEMBLE_SPACE,
+        method=cfg.DATA.ENSEMBLE_METHOD,
+        multi_label=cfg.DATA.MULTI_LABEL,
+    )
+    share = max(1, int(cfg.TEST.BATCH_SIZE / max(1, cfg.NUM_GPUS)))
+    scorer = Scorer(model, space=cfg.TEST.ENSEMBLE_SPACE, multi_label=cfg.DATA.MULTI_LABEL)
+    meter = TestMeter.from_cfg(cfg, len(loader))
+    with progress_line(display_mode(cfg), len(loader), "test", log_period=cfg.LOG_PERIOD) as line:
+        meter.reset()
+        meter.iter_tic()
+        for iteration, item in enumerate(loader):
+            batch = as_batch(item)
+            meter.data_toc()
+            ensemble.fail(batch.meta.get("failed", []))
+            for part in chunks(batch, share):
+                ensemble.update(scorer(part), part.labels, part.index)
+            meter.iter_toc()
+            meter.update_stats(len(batch))
+            meter.log_iter_stats(iteration)
+            line.advance(len(batch))
+            meter.iter_tic()
+    scores = scorer.finish(ensemble.gather())
+    meter.finalize(summarize(scores))
+    return scores
+
+
+def chunks(batch: VideoBatch, size: int) -> list[VideoBatch]:
+    """Split a batch (whole videos, maybe many views) into parts of at most ``size`` clips."""
+    parts = []
+    for start in range(0, len(batch), size):
+        cut = slice(start, start + size)
+        inputs = [pathway[cut] for pathway in batch.inputs]
+        parts.append(VideoBatch(inputs, batch.labels[cut], batch.index[cut]))
+    return parts
+
+
+class Scorer:
+    """Run the model on clips and give what is summed over a video's views.
+
+    Args:
+        model: not wrapped for several processes; put into evaluation mode. In full precision.
+        space: TEST.ENSEMBLE_SPACE. With "feature" the frame features are summed over views, and
+            the model's ``score`` classifies their mean.
+        multi_label: whether labels are multi-hot.
+
+    Raises:
+        UsageError: "feature" with a model that does not offer its features.
+    """
+
+    def __init__(self, model: nn.Module, *, space: str, multi_label: bool) -> None:
+        self.model = model.eval()
+        self.device = next(model.parameters()).device
+        self.features = space == "feature"
+        self.multi_label = multi_label
+        if self.features and not hasattr(model, "score"):
+            raise UsageError(
+                f"TEST.ENSEMBLE_SPACE feature needs a model with score(encoded); "
+                f"{type(model).__name__} has none: use prob or logit"
+            )
+
+    @torch.no_grad()
+    def __call__(self, batch: VideoBatch) -> Tensor:
+        """Return logits B x K, or frame features B x T x D."""
+        output = call_model(self.model, batch.to(self.device))
+        if self.features:
+            assert output.video_BTD is not None, "a model with score() returns its features"
+            return output.video_BTD
+        return as_logits(output.logits, multi_label=self.multi_label)
+
+    @torch.no_grad()
+    def finish(self, scores: VideoScores) -> VideoScores:
+        """Return class scores V x K: of features, those of their mean over views."""
+        if not self.features:
+            return scores
+        score = cast(Callable[[Encoded], Tensor], self.model.score)
+        rows = [
+            score(Encoded(part.to(self.device), {})).float().cpu()
+            for part in scores.scores.split(64)
+        ]
+        scores.scores = torch.cat(rows)
+        return scores
+
+
+def finish(cfg: Any, results: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Return the last result with the sweep; refuse to call a test with failed videos a success."""
+    last = dict(list(results.values())[-1])
+    if len(results) > 1:
+        last["sweep"] = {
+            str(clips): {key: result[key] for key in ("top1", "top5", "map") if key in result}
+            for clips, result in results.items()
+        }
+    failed = last["failed"]
+    if failed and not cfg.TEST.ALLOW_FAILED:
+        first = failed[0]
+        raise DataError(
+            f"{len(failed)} of {last['num_videos_listed']} videos could not be scored, the first "
+            f"{first['path']}: {first['reason']}; all are in {cfg.OUTPUT_DIR}/results.json. "
+            "Repair them, or accept the result as it is with TEST.ALLOW_FAILED True"
+        )
+    return last

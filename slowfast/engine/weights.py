@@ -1,0 +1,82 @@
+"""Which weights are tested, and the original CLIP's share in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.checkpoint.averaging import mix
+from slowfast.checkpoint.checkpointer import Checkpointer
+from slowfast.checkpoint.load import load_weights
+from slowfast.errors import UsageError
+from slowfast.utils.logging import get_logger
+
+logger = get_logger(__name__)
+
+
+def load_test_weights(cfg: Any, model: nn.Module) -> str:
+    """Load what is tested into ``model`` and return its description.
+
+    In this order: TEST.CHECKPOINT_FILE_PATH, the newest checkpoint of OUTPUT_DIR,
+    TRAIN.CHECKPOINT_FILE_PATH, and what the model was built with if that is a pretrained CLIP.
+    With TEST.CLIP_RATIO r every parameter becomes r x original CLIP + (1 - r) x loaded, where the
+    original is what the model was just built with (Open-VCLIP's patching; OST uses 0.2).
+
+    Raises:
+        UsageError: there are no weights, they do not fit, or a ratio without CLIP.PRETRAINED.
+    """
+    ratio, pretrained = cfg.TEST.CLIP_RATIO, cfg.CLIP.PRETRAINED
+    if ratio > 0 and not pretrained:
+        raise UsageError(
+            f"TEST.CLIP_RATIO is {ratio:g}, but CLIP.PRETRAINED is empty: there is no original "
+            "CLIP to mix in; name its weights, or set the ratio to 0"
+        )
+    original = {name: value.detach().clone() for name, value in model.named_parameters()}
+    source = _load(cfg, model)
+    if source is None:
+        return _untrained(cfg)
+    if ratio > 0:
+        _mix_original(model, original, ratio)
+        source = f"{source} x {1 - ratio:g} + {pretrained} x {ratio:g}"
+    logger.info(f"testing the weights of {source}")
+    return source
+
+
+def _load(cfg: Any, model: nn.Module) -> str | None:
+    test, train = cfg.TEST, cfg.TRAIN
+    if test.CHECKPOINT_FILE_PATH:
+        path, kind = test.CHECKPOINT_FILE_PATH, test.CHECKPOINT_TYPE
+    elif (newest := Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK).latest()) is not None:
+        path, kind = str(newest), "pytorch"
+    elif train.CHECKPOINT_FILE_PATH:
+        path, kind = train.CHECKPOINT_FILE_PATH, train.CHECKPOINT_TYPE
+    else:
+        return None
+    load_weights(model, path, kind=kind, strict=not test.ALLOW_MISSING_KEYS)
+    return path
+
+
+def _untrained(cfg: Any) -> str:
+    if cfg.CLIP.PRETRAINED:
+        logger.info(f"testing {cfg.CLIP.PRETRAINED} without further training")
+        return str(cfg.CLIP.PRETRAINED)
+    if not cfg.TEST.ALLOW_RANDOM_WEIGHTS:
+        raise UsageError(
+            f"no weights to test: no checkpoint in {cfg.OUTPUT_DIR}, and "
+            "TEST.CHECKPOINT_FILE_PATH, TRAIN.CHECKPOINT_FILE_PATH and CLIP.PRETRAINED are empty; "
+            "name one, or test random weights with TEST.ALLOW_RANDOM_WEIGHTS True"
+        )
+    logger.warning("testing RANDOM weights (TEST.ALLOW_RANDOM_WEIGHTS): the figures mean nothing")
+    return "random"
+
+
+def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -> None:
+    """Mix in place, parameters only; see ``load_test_weights``."""
+    own = {name: value for name, value in model.named_parameters() if name.startswith("clip.")}
+    base = {name: original[name] for name in own}
+    mixed = mix({n: v.detach() for n, v in own.items()}, base, ratio)
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(mixed[name])
