@@ -133,7 +133,8 @@ def test_unwrap_is_the_model_itself_without_processes(tiny_cfg):
     assert unwrap(model) is model
 
 
-def test_an_unchanged_pyslowfast_model_file(batch):
+def test_an_unchanged_pyslowfast_model_file(batch, monkeypatch):
+    monkeypatch.setattr(MODEL_REGISTRY, "_obj_map", dict(MODEL_REGISTRY._obj_map))
     path = Path(__file__).resolve().parent.parent / "assets" / "pyslowfast_model.py"
     opts = ["MODEL.MODEL_NAME", "MyTwoLineNet", "MODEL.NUM_CLASSES", 5, "NUM_GPUS", 0]
     cfg = load_cfg([], [*opts, "EXTENSIONS", [str(path)]], env={})
