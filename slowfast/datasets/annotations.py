@@ -31,7 +31,7 @@ __all__ = ["PathArray", "VideoList", "read_list"]
 
 logger = get_logger(__name__)
 KINDS = ("auto", "video", "frames")
-SEPARATORS = {"\t": "tab", " ": "blank", ",": "comma"}
+SEPARATORS = {"\t": "tab", ",": "comma", " ": "blank"}
 # Looked at to recognise the separator; all lines are checked afterwards.
 SAMPLE_LINES = 1000
 VIDEO_SUFFIXES = (
@@ -65,7 +65,7 @@ def read_list(
     Args:
         path: the list, or the root of the tree.
         separator: what parts the fields. Empty, or PySlowFast's default of one blank: recognised
-            from the lines (tab, blank, comma). Anything else is taken as it is.
+            from the lines (tab, comma, blank). Anything else is taken as it is.
         prefix: folder put in front of relative paths (DATA.PATH_PREFIX).
         root: where files that are absent are looked for by their base names; empty = ``prefix``,
             or the folder of the list.
