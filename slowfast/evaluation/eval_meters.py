@@ -183,6 +183,8 @@ class ValMeter(Meter):
         parts = du.all_gather_object((self.all_preds, self.all_labels))
         preds = [batch for part in parts for batch in part[0]]
         labels = [batch for part in parts for batch in part[1]]
+        if not preds:
+            return torch.zeros(0, 1), torch.zeros(0, 1)
         return torch.cat(preds), torch.cat(labels)
 
     def state_dict(self) -> dict[str, Any]:

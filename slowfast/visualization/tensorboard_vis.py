@@ -1,40 +1,268 @@
-"""Scalars and figures for TensorBoard, under PySlowFast's names."""
+"""Scalars, confusion matrices, histograms and clips for TensorBoard, under PySlowFast's tags."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch.utils.tensorboard import SummaryWriter
+import torch
+from torch import Tensor
 
+from slowfast.config import configurable
+from slowfast.evaluation.confusion import (
+    class_table,
+    confusion_matrix,
+    matrix_csv,
+    normalize_rows,
+    worst_pairs,
+)
+from slowfast.evaluation.results import atomic_write, read_scores
 from slowfast.utils.logging import get_logger
+from slowfast.utils.misc import get_class_names
+from slowfast.visualization.confusion_plot import plot_confusion_matrix, plot_histogram
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WORST = 5
+MATRIX_TAG = "Confusion Matrix"
+PARENT_TAG = "Confusion Matrices Grouped by Parent Classes"
 logger = get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class PlotOptions:
+    """One kind of figure: whether it is drawn, its size, the classes shown, bars per histogram."""
+
+    enable: bool = False
+    figsize: Sequence[float] = (8, 8)
+    subset: Sequence[int] | None = None
+    top_k: int = 10
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Names by id, and the ids of each parent category."""
+
+    names: Sequence[str] = ()
+    parents: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
 class TensorboardWriter:
-    """Writes to TENSORBOARD.LOG_DIR under OUTPUT_DIR; one per job, on the first rank.
+    """Write event files; make one on the first rank only.
+
+    ``TensorboardWriter(cfg)`` reads TENSORBOARD.*; ``class_names`` may be given beside it.
 
     Args:
-        cfg: reads OUTPUT_DIR, TRAIN.DATASET and TENSORBOARD.LOG_DIR.
+        log_dir: folder of the event files.
+        classes: names for the figures.
+        matrix: options of the confusion matrices.
+        histogram: options of the histograms.
+        wrong_tag: tag under which wrongly classified clips appear; empty for none.
+        wrong_subset: ids of the true classes whose wrong clips are shown; None for all.
     """
 
-    def __init__(self, cfg: Any) -> None:
-        name = cfg.TENSORBOARD.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}"
-        self.log_dir = Path(cfg.OUTPUT_DIR, name)
-        self.writer = SummaryWriter(log_dir=str(self.log_dir))
+    @configurable
+    def __init__(
+        self,
+        log_dir: str | Path,
+        *,
+        classes: ClassNames | None = None,
+        matrix: PlotOptions | None = None,
+        histogram: PlotOptions | None = None,
+        wrong_tag: str = "",
+        wrong_subset: Sequence[int] | None = None,
+    ) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.log_dir = Path(log_dir)
+        self.classes = classes or ClassNames()
+        self.matrix = matrix or PlotOptions()
+        self.histogram = histogram or PlotOptions()
+        self.wrong_tag = wrong_tag
+        self.wrong_subset = wrong_subset
+        self.num_wrong = 0
+        self.writer: Any = SummaryWriter(str(self.log_dir))
         logger.info(f"TensorBoard: tensorboard --logdir {self.log_dir}")
 
-    def add_scalars(self, data_dict: Mapping[str, float], global_step: int | None = None) -> None:
-        """Write one value per tag."""
+    @classmethod
+    def from_cfg(cls, cfg: Any, class_names: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the arguments that TENSORBOARD.* asks for."""
+        options = cfg.TENSORBOARD
+        folder = options.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}"
+        names, parents = list(class_names), None
+        subsets: list[Sequence[int] | None] = [None, None, None]
+        paths = [
+            options.CONFUSION_MATRIX.SUBSET_PATH,
+            options.HISTOGRAM.SUBSET_PATH,
+            options.WRONG_PRED_VIS.SUBSET_PATH,
+        ]
+        if options.CLASS_NAMES_PATH:
+            for i, path in enumerate(paths):
+                names, parents, subsets[i] = get_class_names(
+                    options.CLASS_NAMES_PATH, options.CATEGORIES_PATH, path
+                )
+        matrix, histogram = options.CONFUSION_MATRIX, options.HISTOGRAM
+        return {
+            "log_dir": Path(cfg.OUTPUT_DIR, folder),
+            "classes": ClassNames(names, parents or {}),
+            "matrix": PlotOptions(matrix.ENABLE, matrix.FIGSIZE, subsets[0]),
+            "histogram": PlotOptions(
+                histogram.ENABLE, histogram.FIGSIZE, subsets[1], histogram.TOPK
+            ),
+            "wrong_tag": options.WRONG_PRED_VIS.TAG if options.WRONG_PRED_VIS.ENABLE else "",
+            "wrong_subset": subsets[2],
+        }
+
+    def add_scalars(
+        self, data_dict: Mapping[str, float | Tensor], global_step: int | None = None
+    ) -> None:
+        """Write numbers by tag, such as Train/loss."""
         for tag, value in data_dict.items():
-            self.writer.add_scalar(tag, value, global_step)
+            self.writer.add_scalar(tag, float(value), global_step)
+
+    def add_train_stats(self, stats: Mapping[str, Any], global_step: int) -> None:
+        """Write what a training meter's line holds: Train/loss, Train/lr, Train/Top1_err, ..."""
+        self._add_known("Train", stats, global_step)
+
+    def add_val_stats(self, stats: Mapping[str, Any], global_step: int) -> None:
+        """Write what a validation meter's line holds: Val/Top1_err, Val/Top5_err, ..."""
+        self._add_known("Val", stats, global_step)
+
+    def _add_known(self, group: str, stats: Mapping[str, Any], global_step: int) -> None:
+        known = {"top1_err": "Top1_err", "top5_err": "Top5_err", "map": "mAP"}
+        shown = ("loss", "lr", "grad_norm", "videos_per_s", "mean_class_acc", *known)
+        found = {
+            f"{group}/{known.get(name, name)}": value
+            for name, value in stats.items()
+            if name in shown or name.startswith("loss_")
+        }
+        self.add_scalars(found, global_step)
+
+    def add_figure(self, figure: Figure, tag: str, global_step: int | None = None) -> None:
+        """Write a matplotlib figure."""
+        self.writer.add_figure(tag, figure, global_step=global_step, close=False)
+
+    def plot_eval(self, preds: Tensor, labels: Tensor, global_step: int | None = None) -> None:
+        """Draw what TENSORBOARD.CONFUSION_MATRIX and .HISTOGRAM ask for.
+
+        The whole matrix is also written to ``confusion.csv`` and the pairs that are confused most
+        are logged, because a figure of hundreds of classes cannot be read.
+
+        Args:
+            preds: scores V x K.
+            labels: int64 V.
+            global_step: position on TensorBoard's axis.
+        """
+        if not (self.matrix.enable or self.histogram.enable):
+            return
+        names = self.classes.names or [str(i) for i in range(preds.shape[1])]
+        counts = confusion_matrix(preds, labels, len(names))
+        if self.matrix.enable:
+            self._plot_matrices(counts, names, global_step)
+        if self.histogram.enable:
+            self._plot_histograms(normalize_rows(counts), names, global_step)
+
+    def _plot_matrices(self, counts: Tensor, names: Sequence[str], global_step: int | None) -> None:
+        atomic_write(self.log_dir / "confusion.csv", matrix_csv(counts, names))
+        worst = worst_pairs(counts, names, WORST)
+        shown = "\n".join(f"{c.videos:>5}  {c.true} -> {c.predicted}" for c in worst)
+        logger.info(f"most confused (videos, true -> predicted):\n{shown or 'none'}")
+        logger.info(f"worst classes:\n{class_table(counts, names, worst=WORST)}")
+        parts: list[tuple[str, Sequence[int]]] = [(MATRIX_TAG, range(len(names)))]
+        if self.matrix.subset:
+            parts.append((f"{MATRIX_TAG} Subset", self.matrix.subset))
+        parts += [(f"{PARENT_TAG}/{name}", ids) for name, ids in self.classes.parents.items()]
+        shares = normalize_rows(counts)
+        for tag, ids in parts:
+            chosen = torch.tensor(list(ids))
+            figure = plot_confusion_matrix(
+                shares[chosen][:, chosen], [names[i] for i in ids], self.matrix.figsize, tag
+            )
+            self.add_figure(figure, tag, global_step)
+
+    def _plot_histograms(
+        self, shares: Tensor, names: Sequence[str], global_step: int | None
+    ) -> None:
+        options = self.histogram
+        k = min(options.top_k, len(names))
+        for i in range(len(names)) if options.subset is None else options.subset:
+            figure = plot_histogram(shares[i], names, k, options.figsize, names[i])
+            self.add_figure(figure, f"Top {k} predictions by classes/{names[i]}", global_step)
+
+    def plot_saved(self, path: str | Path, global_step: int | None = None) -> None:
+        """Draw from a score file (TENSORBOARD.PREDICTIONS_PATH); raises UsageError."""
+        self.plot_eval(*read_scores(path), global_step=global_step)
+
+    def add_wrong_predictions(
+        self, inputs: Sequence[Tensor], preds: Tensor, labels: Tensor
+    ) -> None:
+        """Show the clips of a batch that were classified wrongly (TENSORBOARD.WRONG_PRED_VIS).
+
+        Args:
+            inputs: one tensor B x 3 x T x H x W per pathway, in any range: it is stretched to 0..1.
+            preds: scores B x K.
+            labels: int64 B.
+        """
+        names = self.classes.names
+        guesses = preds.argmax(dim=1).tolist()
+        for i, (guess, label) in enumerate(zip(guesses, labels.tolist())):
+            allowed = self.wrong_subset is None or label in self.wrong_subset
+            if not self.wrong_tag or guess == label or not allowed:
+                continue
+            true, taken = (names[k] if k < len(names) else str(k) for k in (label, guess))
+            for pathway, clips in enumerate(inputs):
+                tag = f"{self.wrong_tag}/Video {self.num_wrong}, Pathway {pathway}: {true}"
+                self.add_video(stretch(clips[i]).unsqueeze(0), f"{tag} (taken for {taken})")
+            self.num_wrong += 1
+
+    def add_video(
+        self, video: Tensor, tag: str = "Video Input", global_step: int | None = None, fps: int = 4
+    ) -> None:
+        """Write a clip 1 x 3 x T x H x W with values 0..1 as a moving image."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        _, colors, _, height, width = video.shape
+        image = Summary.Image(
+            height=height,
+            width=width,
+            colorspace=colors,
+            encoded_image_string=encode_gif(video[0], fps),
+        )
+        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+        self.writer._get_file_writer().add_summary(summary, global_step)
 
     def flush(self) -> None:
-        """Write out what is buffered."""
+        """Write what is still in memory."""
         self.writer.flush()
 
     def close(self) -> None:
-        """Write out what is buffered and close the files."""
+        """Write everything and close the file."""
         self.writer.close()
+
+
+def stretch(clip: Tensor) -> Tensor:
+    """Return ``clip`` linearly mapped to 0..1 (a constant clip becomes 0)."""
+    low, high = clip.min(), clip.max()
+    return (clip - low) / (high - low).clamp(min=1e-12)
+
+
+def encode_gif(clip: Tensor, fps: int) -> bytes:
+    """Return the GIF of a clip 3 x T x H x W with values 0..1, without any video package."""
+    from PIL import Image
+
+    frames_THWC = clip.detach().cpu().clamp(0, 1).mul(255).round().byte().permute(1, 2, 3, 0)
+    images = [Image.fromarray(frame.numpy()) for frame in frames_THWC]
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=round(1000 / fps),
+        loop=0,
+    )
+    return buffer.getvalue()

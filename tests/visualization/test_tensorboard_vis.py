@@ -1,0 +1,162 @@
+"""The event files, read back by TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from slowfast.config import get_cfg
+from slowfast.evaluation.multiview import VideoScores
+from slowfast.evaluation.results import write_scores
+from slowfast.visualization.tensorboard_vis import (
+    ClassNames,
+    PlotOptions,
+    TensorboardWriter,
+    encode_gif,
+    stretch,
+)
+
+PREDS = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
+LABELS = torch.tensor([0, 1, 1, 2])
+
+
+def read(folder: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"images": 0})
+    events.Reload()
+    return events
+
+
+def test_scalars_have_pyslowfasts_tags(tmp_path: Path) -> None:
+    writer = TensorboardWriter(tmp_path)
+    writer.add_scalars({"Train/loss": torch.tensor(0.5)}, global_step=7)
+    writer.add_train_stats(
+        {"_type": "x", "top1_err": 50.0, "top5_err": 1.0, "lr": 0.1, "eta": "0:01"}, 8
+    )
+    writer.add_val_stats({"top1_err": 40.0, "top5_err": 2.0, "min_top1_err": 3.0}, 9)
+    writer.close()
+    events = read(tmp_path)
+    assert set(events.Tags()["scalars"]) == {
+        "Train/loss",
+        "Train/lr",
+        "Train/Top1_err",
+        "Train/Top5_err",
+        "Val/Top1_err",
+        "Val/Top5_err",
+    }
+    (point,) = events.Scalars("Train/loss")
+    assert (point.step, point.value) == (7, 0.5)
+
+
+def test_figures_and_files_of_an_evaluation(tmp_path: Path, caplog) -> None:
+    pytest.importorskip("matplotlib")
+    writer = TensorboardWriter(
+        tmp_path,
+        classes=ClassNames(["run", "jump", "swim"], {"dry": [0, 1]}),
+        matrix=PlotOptions(True, (2, 2), subset=[0, 2]),
+        histogram=PlotOptions(True, (2, 2), subset=[1], top_k=2),
+    )
+    with caplog.at_level("INFO", logger="slowfast"):
+        writer.plot_eval(PREDS, LABELS, global_step=3)
+    writer.close()
+    assert set(read(tmp_path).Tags()["images"]) == {
+        "Confusion Matrix",
+        "Confusion Matrix Subset",
+        "Confusion Matrices Grouped by Parent Classes/dry",
+        "Top 2 predictions by classes/jump",
+    }
+    assert (tmp_path / "confusion.csv").read_text().splitlines()[2] == "jump,1,1,0"
+    assert "1  jump -> run" in caplog.text
+
+
+def test_nothing_is_drawn_unless_asked(tmp_path: Path) -> None:
+    writer = TensorboardWriter(tmp_path)
+    writer.plot_eval(PREDS, LABELS)
+    writer.close()
+    assert not (tmp_path / "confusion.csv").exists()
+    assert read(tmp_path).Tags()["images"] == []
+
+
+def test_plots_from_a_saved_table(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    videos = VideoScores(PREDS, LABELS, torch.ones(4, dtype=torch.int64), 1)
+    path = write_scores(tmp_path / "scores.npz", videos)
+    writer = TensorboardWriter(tmp_path / "tb", matrix=PlotOptions(True, (2, 2)))
+    writer.plot_saved(path)
+    writer.close()
+    assert (tmp_path / "tb" / "confusion.csv").read_text().splitlines()[2] == "1,1,1,0"
+
+
+def test_wrong_clips_become_moving_images(tmp_path: Path) -> None:
+    writer = TensorboardWriter(
+        tmp_path, classes=ClassNames(["run", "jump", "swim"]), wrong_tag="Wrong"
+    )
+    clips = torch.randn(4, 3, 5, 8, 12)
+    writer.add_wrong_predictions([clips], PREDS, LABELS)
+    writer.close()
+    events = read(tmp_path)
+    (tag,) = events.Tags()["images"]
+    assert tag == "Wrong/Video 0, Pathway 0: jump (taken for run)"
+    (image,) = events.Images(tag)
+    assert (image.width, image.height) == (12, 8)
+    assert Image.open(io.BytesIO(image.encoded_image_string)).n_frames == 5
+
+
+@pytest.mark.parametrize(("tag", "subset"), [("", None), ("Wrong", [0, 2])])
+def test_wrong_clips_can_be_left_out(tmp_path: Path, tag: str, subset) -> None:
+    writer = TensorboardWriter(tmp_path, wrong_tag=tag, wrong_subset=subset)
+    writer.add_wrong_predictions([torch.randn(4, 3, 2, 4, 4)], PREDS, LABELS)
+    writer.close()
+    assert read(tmp_path).Tags()["images"] == []
+
+
+def test_a_gif_shows_the_clips_colors() -> None:
+    clip = torch.zeros(3, 2, 4, 6)
+    clip[0, 0] = 1.0  # first frame red, second black
+    image = Image.open(io.BytesIO(encode_gif(clip, fps=4)))
+    assert image.info["duration"] == 250
+    assert image.convert("RGB").getpixel((2, 2)) == (255, 0, 0)
+    image.seek(1)
+    assert image.convert("RGB").getpixel((2, 2)) == (0, 0, 0)
+
+
+def test_stretch() -> None:
+    assert stretch(torch.tensor([-2.0, 0.0, 2.0])).tolist() == [0.0, 0.5, 1.0]
+    assert stretch(torch.full((2,), 3.0)).tolist() == [0.0, 0.0]
+
+
+def test_options_come_from_the_config(tmp_path: Path) -> None:
+    (tmp_path / "names.json").write_text('{"run": 0, "jump": 1}')
+    (tmp_path / "parents.json").write_text('{"all": ["jump"]}')
+    (tmp_path / "subset.txt").write_text("jump\n")
+    cfg = get_cfg()
+    cfg.OUTPUT_DIR = str(tmp_path / "out")
+    cfg.TRAIN.DATASET = "kinetics"
+    options = cfg.TENSORBOARD
+    options.CLASS_NAMES_PATH = str(tmp_path / "names.json")
+    options.CATEGORIES_PATH = str(tmp_path / "parents.json")
+    options.CONFUSION_MATRIX.ENABLE = True
+    options.HISTOGRAM.SUBSET_PATH = str(tmp_path / "subset.txt")
+    options.WRONG_PRED_VIS.ENABLE = True
+    writer = TensorboardWriter(cfg)
+    writer.close()
+    assert writer.log_dir == tmp_path / "out" / "runs-kinetics"
+    assert writer.classes == ClassNames(["run", "jump"], {"all": [1]})
+    assert (writer.matrix.enable, writer.matrix.subset) == (True, None)
+    assert (writer.histogram.enable, writer.histogram.subset) == (False, [1])
+    assert writer.wrong_tag == "Incorrectly classified videos."
+
+
+def test_names_may_be_given_and_the_folder_named(tmp_path: Path) -> None:
+    cfg = get_cfg()
+    cfg.OUTPUT_DIR = str(tmp_path)
+    cfg.TENSORBOARD.LOG_DIR = "tb"
+    writer = TensorboardWriter(cfg, class_names=("a", "b"))
+    writer.close()
+    assert writer.log_dir == tmp_path / "tb"
+    assert list(writer.classes.names) == ["a", "b"]
