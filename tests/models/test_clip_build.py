@@ -97,3 +97,64 @@ def test_failed_download_is_one_line(monkeypatch):
     monkeypatch.setattr(build_module, "download_pretrained", fail)
     with pytest.raises(UsageError, match=r"could not be downloaded \(no route\); give the path"):
         build_module._find_weights("ViT-B-16-quickgelu", "openai", quick_gelu=True)
+
+
+@pytest.fixture
+def weights(tiny_clip, tmp_path):
+    """Write the tiny towers' weights in a published form; return the path."""
+
+    def write(form: str) -> str:
+        state = tiny_clip.state_dict()
+        if form != "open_clip":
+            state = {key.removeprefix("text."): value for key, value in state.items()}
+        if form == "openai":
+            state = {key: value.half() for key, value in state.items()}
+        if form == "ost":
+            text = ("transformer.", "token_emb", "positional", "ln_final", "text_proj")
+            state = {
+                f"module.text_encoder.{key}"
+                if key.startswith(text)
+                else f"module.{key.replace('visual.', 'image_encoder.')}": value
+                for key, value in state.items()
+            }
+            state = {"model": state, "epoch": 3}
+        path = tmp_path / f"{form}.pt"
+        torch.save(state, path)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("form", ["open_clip", "flat", "openai", "ost"])
+def test_weights_of_a_file(weights, tiny_clip, form):
+    found = build_clip(str(TINY_CLIP), weights(form)).state_dict()
+    for key, value in tiny_clip.state_dict().items():
+        expected = value.half().float() if form == "openai" else value
+        assert torch.equal(found[key], expected), key
+
+
+def test_weights_of_another_arch(weights, write):
+    arch = write(lambda config: config["vision_cfg"].update(width=48))
+    with pytest.raises(UsageError, match=r"visual\.\S+ is \(32.* in the file and .*48"):
+        build_clip(arch, weights("flat"))
+    arch = write(lambda config: config["text_cfg"].update(layers=3))
+    with pytest.raises(UsageError, match=r"text\.transformer\.resblocks\.2"):
+        build_clip(arch, weights("flat"))
+
+
+def test_exact_gelu_under_weights_that_look_like_openais(weights, write, caplog):
+    arch = write(lambda config: config.update(quick_gelu=False))
+    build_clip(arch, weights("openai"))
+    assert "need QuickGELU, and CLIP.ARCH" in caplog.text
+    caplog.clear()
+    build_clip(arch, weights("open_clip"))
+    assert "QuickGELU" not in caplog.text
+
+
+def test_a_truncated_file_is_one_line(weights):
+    path = weights("flat")
+    with open(path, "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(UsageError, match=r"flat\.pt") as caught:
+        build_clip(str(TINY_CLIP), path)
+    assert "\n" not in str(caught.value)

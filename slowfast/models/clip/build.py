@@ -12,9 +12,12 @@ import open_clip
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import nn
 
+from slowfast.checkpoint.load import load_weights
 from slowfast.errors import UsageError
 
 logger = logging.getLogger(__name__)
+# Kinds of weights files whose keys do not tell the activation function; OpenAI's is QuickGELU.
+MOSTLY_QUICK_GELU = ("openai_clip", "ost", "vifi_clip")
 
 
 def build_clip(arch: str, pretrained: str = "") -> open_clip.CustomTextCLIP:
@@ -35,11 +38,16 @@ def build_clip(arch: str, pretrained: str = "") -> open_clip.CustomTextCLIP:
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"CLIP.ARCH {arch}: not a usable model configuration: {error}") from None
     if pretrained:
-        from slowfast.checkpoint.load import load_weights
-
-        path = _find_weights(arch, pretrained, quick_gelu=bool(config.get("quick_gelu")))
+        quick_gelu = bool(config.get("quick_gelu"))
+        path = _find_weights(arch, pretrained, quick_gelu=quick_gelu)
         report = load_weights(nn.ModuleDict({"clip": clip}), path)
-        logger.info("CLIP.PRETRAINED %s: %s", pretrained, report)
+        if report.kind in MOSTLY_QUICK_GELU and not quick_gelu:
+            logger.warning(
+                "%s: these look like OpenAI's weights or weights tuned from them, which need "
+                "QuickGELU, and CLIP.ARCH %s has the exact GELU",
+                path,
+                arch,
+            )
     return clip
 
 
