@@ -1,0 +1,52 @@
+"""From the weights of any known system to our key names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
+
+from slowfast.checkpoint.adapters.openai_clip import OPEN_CLIP, OPENAI_CLIP
+from slowfast.checkpoint.adapters.ost import OST
+from slowfast.checkpoint.adapters.rules import Adapted, Adapter, apply, strip_wrappers
+from slowfast.checkpoint.adapters.slowfast import SLOWFAST
+from slowfast.checkpoint.adapters.vifi_clip import VIFI_CLIP
+from slowfast.errors import UsageError
+
+# In the order in which they are tried.
+ADAPTERS = {a.name: a for a in (SLOWFAST, OST, VIFI_CLIP, OPENAI_CLIP, OPEN_CLIP)}
+AUTO = ("auto", "pytorch", "")
+
+__all__ = ["ADAPTERS", "Adapted", "adapt", "recognise"]
+
+
+def recognise(keys: Collection[str]) -> Adapter:
+    """Return the adapter whose system wrote these keys.
+
+    Keys of no known system are taken as they are: PySlowFast files of people's own models.
+    """
+    bare = {strip_wrappers(key) for key in keys}
+    return next((a for a in ADAPTERS.values() if a.recognise(bare)), SLOWFAST)
+
+
+def adapt(state: Mapping[str, Tensor], kind: str = "auto") -> Adapted:
+    """Return ``state`` in our key space.
+
+    Args:
+        state: tensors under a file's own keys, with or without prefixes of wrappers.
+        kind: a name of ``ADAPTERS``; "auto" (or PySlowFast's "pytorch") tells it from the keys.
+
+    Raises:
+        UsageError: unknown kind, or keys that are not of the named kind.
+    """
+    if kind in AUTO:
+        return apply(recognise(state), state)
+    if kind not in ADAPTERS:
+        raise UsageError(f"checkpoint type {kind!r}: choose auto or one of {', '.join(ADAPTERS)}")
+    adapter = ADAPTERS[kind]
+    if adapter.renames and not adapter.fits({strip_wrappers(key) for key in state}):
+        raise UsageError(
+            f"these are no {kind} weights: they begin with {', '.join(list(state)[:2])}, which "
+            f"looks like {recognise(state).name}; let the type be recognised (auto)"
+        )
+    return apply(adapter, state)

@@ -1,0 +1,97 @@
+"""How the keys of one system's files become ours: a rename table, a drop list, and how to tell it.
+
+Our key space: ``clip.visual.*``, ``clip.text.*``, ``clip.logit_scale``, then ``encoder.*`` and
+``head.*``, which is open_clip's ``CustomTextCLIP`` under ``clip.``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from slowfast.errors import UsageError
+
+WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+HALVES = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One system's key names.
+
+    Args:
+        name: as in TEST.CHECKPOINT_TYPE.
+        recognise: whether a file's keys (without wrappers' prefixes) are this system's.
+        renames: pairs (prefix, new prefix); the first that fits is applied, once; a key that none
+            fits stays as it is.
+        drop: patterns of keys that hold no weights of ours.
+        absent: our keys that this system's files never hold.
+    """
+
+    name: str
+    recognise: Callable[[Collection[str]], bool]
+    renames: tuple[tuple[str, str], ...]
+    drop: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    def fits(self, keys: Collection[str]) -> bool:
+        """Return whether any rename applies, which a kind named by the user must at least do."""
+        return self.recognise(keys) or any(
+            key.startswith(old) for key in keys for old, _ in self.renames
+        )
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A state dict in our key space, float32 where it was half, and what was done to get there."""
+
+    state: dict[str, Tensor]
+    kind: str
+    renamed: dict[str, str]
+    dropped: list[str]
+    absent: tuple[str, ...]
+
+
+def strip_wrappers(key: str) -> str:
+    """Return ``key`` without the prefixes that wrapping a model adds.
+
+    >>> strip_wrappers("module._orig_mod.clip.logit_scale")
+    'clip.logit_scale'
+    """
+    while any(key.startswith(prefix) for prefix in WRAPPERS):
+        key = key.split(".", 1)[1]
+    return key
+
+
+def rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:
+    """Return ``key`` with the first fitting prefix replaced."""
+    for old, new in renames:
+        if key.startswith(old):
+            return new + key[len(old) :]
+    return key
+
+
+def apply(adapter: Adapter, state: Mapping[str, Tensor]) -> Adapted:
+    """Rename, drop and upcast.
+
+    Raises:
+        UsageError: two of the file's keys would get the same name.
+    """
+    result: dict[str, Tensor] = {}
+    renamed, dropped = {}, []
+    for key, tensor in state.items():
+        bare = strip_wrappers(key)
+        if any(fnmatchcase(bare, pattern) for pattern in adapter.drop):
+            dropped.append(key)
+            continue
+        new = rename(bare, adapter.renames)
+        if new in result:
+            raise UsageError(f"two keys of these {adapter.name} weights become {new}: {key} too")
+        result[new] = tensor.float() if tensor.dtype in HALVES else tensor
+        if new != key:
+            renamed[key] = new
+    return Adapted(result, adapter.name, renamed, dropped, adapter.absent)

@@ -1,0 +1,226 @@
+"""Put weights from a file into a model: strictly, and with a report of every key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.checkpoint.adapters import adapt
+from slowfast.checkpoint.adapters.rules import Adapted, strip_wrappers
+from slowfast.checkpoint.reader import read_checkpoint
+from slowfast.errors import UsageError
+from slowfast.utils.logging import get_logger
+
+logger = get_logger(__name__)
+
+MIN_SHARE = 0.5  # of the model's tensors, below which a lenient load is refused as well
+POSITIONS = "visual.positional_embedding"
+
+
+class Misfit(NamedTuple):
+    """A key whose tensor has another shape in the file than in the model."""
+
+    key: str
+    in_file: tuple[int, ...]
+    in_model: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.key} is {self.in_file} in the file and {self.in_model} in the model"
+
+
+@dataclass
+class LoadReport:
+    """What became of every key; ``renamed`` maps the file's names to ours.
+
+    ``kept``: absent from this kind of file by design, so that the model's pretrained value stays.
+    ``surplus``: the model has no such key. ``resized``: interpolated or inflated to fit.
+    """
+
+    path: str
+    kind: str
+    matched: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    surplus: list[str] = field(default_factory=list)
+    misfit: list[Misfit] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Return whether file and model fit each other."""
+        return not (self.missing or self.surplus or self.misfit)
+
+    def __str__(self) -> str:
+        counts = [f"{len(self.matched)} matched", f"{len(self.renamed)} renamed"]
+        for name in ("dropped", "kept", "resized", "missing", "surplus", "misfit"):
+            if keys := getattr(self, name):
+                counts.append(f"{len(keys)} {name} ({_some(keys)})")
+        return f"{self.kind} weights of {self.path}: {', '.join(counts)}"
+
+
+def load_weights(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    kind: str = "auto",
+    strict: bool = True,
+    pretrained: bool = False,
+    clear_name_patterns: Sequence[str] = (),
+    inflate: bool = False,
+    interpolate_positions: bool = False,
+) -> LoadReport:
+    """Load a file of any known system into ``model``, which may be wrapped (DDP, compile).
+
+    Nothing but weights is taken: no epoch, no optimizer (PySlowFast's CHECKPOINT_EPOCH_RESET is
+    what always happens here). Half-precision tensors become the model's type.
+
+    Args:
+        model: keys ``clip.*``, ``encoder.*``, ``head.*``, or any model of PySlowFast's kind.
+        path: the file.
+        kind: the system that wrote it; "auto" tells it from the keys.
+        strict: refuse missing, surplus and misfit keys; otherwise they are warned of, and what
+            does not fit keeps the model's values.
+        pretrained: the model's CLIP already holds pretrained weights of the same arch, so that it
+            may keep what this kind of file never holds (ViFi-CLIP's token embedding).
+        clear_name_patterns: substrings to remove from the file's keys.
+        inflate: repeat 2-D convolution weights along time where the model's are 3-D.
+        interpolate_positions: resize the image tower's position embedding to another grid.
+
+    Raises:
+        UsageError: unreadable file; keys or shapes do not fit; fewer than half of the model's
+            tensors found although not strict.
+    """
+    adapted = adapt(clear_names(read_checkpoint(path).state, clear_name_patterns), kind)
+    own = {
+        strip_wrappers(key): value
+        for key, value in model.state_dict().items()
+        if isinstance(value, Tensor)
+    }
+    report = LoadReport(str(path), adapted.kind, renamed=adapted.renamed, dropped=adapted.dropped)
+    fitting = _compare(adapted, own, report, inflate, interpolate_positions)
+    if pretrained:
+        report.kept = [key for key in report.missing if key in adapted.absent]
+        report.missing = [key for key in report.missing if key not in report.kept]
+    if strict:
+        _refuse_unfit(report, adapted.absent)
+    elif len(report.matched) < MIN_SHARE * len(own):
+        raise UsageError(
+            f"{path}: only {len(report.matched)} of the model's {len(own)} tensors are in it "
+            f"({report}); these are weights of another model"
+        )
+    with torch.no_grad():
+        for key, tensor in fitting.items():
+            own[key].copy_(tensor)
+    (logger.info if report.clean else logger.warning)(str(report))
+    return report
+
+
+def clear_names(state: Mapping[str, Tensor], patterns: Sequence[str]) -> dict[str, Tensor]:
+    """Remove every occurrence of each pattern from the keys (CHECKPOINT_CLEAR_NAME_PATTERN).
+
+    >>> list(clear_names({"backbone.conv.weight": torch.ones(1)}, ["backbone."]))
+    ['conv.weight']
+    """
+    result: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        new = key
+        for pattern in patterns:
+            new = new.replace(pattern, "")
+        if new in result:
+            raise UsageError(f"CHECKPOINT_CLEAR_NAME_PATTERN {list(patterns)} makes two keys {new}")
+        result[new] = tensor
+    return result
+
+
+def inflate_weight(weight: Tensor, frames: int) -> Tensor:
+    """Return a 2-D convolution weight (O, I, H, W) as 3-D (O, I, T, H, W), of the same response.
+
+    A video of ``frames`` equal images gets what one image got (CHECKPOINT_INFLATE).
+    """
+    return weight.unsqueeze(2).expand(-1, -1, frames, -1, -1) / frames
+
+
+def interpolate_grid(positions: Tensor, tokens: int) -> Tensor:
+    """Resize position embeddings (1 + g * g, D) to (tokens, D), bicubically; the class token stays.
+
+    Raises:
+        UsageError: either grid is not square.
+    """
+    old, new = math.isqrt(len(positions) - 1), math.isqrt(tokens - 1)
+    if old * old != len(positions) - 1 or new * new != tokens - 1:
+        raise UsageError(
+            f"position embeddings of {len(positions)} tokens cannot become {tokens}: the image "
+            "patches must form a square in both"
+        )
+    grid = positions[1:].T.reshape(1, -1, old, old)
+    resized = nn.functional.interpolate(
+        grid, size=(new, new), mode="bicubic", antialias=True, align_corners=False
+    )
+    return torch.cat([positions[:1], resized.flatten(2)[0].T])
+
+
+def _compare(
+    adapted: Adapted, own: Mapping[str, Tensor], report: LoadReport, inflate: bool, resize: bool
+) -> dict[str, Tensor]:
+    """Sort all keys into ``report`` and return the tensors that fit."""
+    fitting = {}
+    for key, target in own.items():
+        if key not in adapted.state:
+            report.missing.append(key)
+            continue
+        given = adapted.state[key]
+        tensor = given
+        if given.shape != target.shape:
+            tensor = _resize(key, given, target, inflate, resize)
+        if tensor.shape != target.shape:
+            report.misfit.append(Misfit(key, tuple(given.shape), tuple(target.shape)))
+            continue
+        if tensor is not given:
+            report.resized.append(key)
+        fitting[key] = tensor
+        report.matched.append(key)
+    report.surplus = [key for key in adapted.state if key not in own]
+    return fitting
+
+
+def _resize(key: str, tensor: Tensor, target: Tensor, inflate: bool, resize: bool) -> Tensor:
+    if inflate and tensor.dim() == 4 and target.dim() == 5:
+        return inflate_weight(tensor, target.shape[2])
+    if resize and key.endswith(POSITIONS) and tensor.shape[1:] == target.shape[1:]:
+        return interpolate_grid(tensor, len(target))
+    return tensor
+
+
+def _refuse_unfit(report: LoadReport, absent: Sequence[str]) -> None:
+    if report.clean:
+        return
+    start = f"{report.path}: weights of another arch or system"
+    if report.missing and set(report.missing) <= set(absent) and not report.misfit:
+        raise UsageError(
+            f"{report.path}: {report.kind} files hold no {_some(report.missing)}; set "
+            "CLIP.PRETRAINED to the original CLIP of the same arch, which supplies it"
+        )
+    if report.misfit:
+        raise UsageError(f"{start}: {_some(report.misfit)}; choose the CLIP.ARCH they belong to")
+    parts = []
+    if report.missing:
+        parts.append(
+            f"{len(report.missing)} keys of the model are missing ({_some(report.missing)})"
+        )
+    if report.surplus:
+        parts.append(f"{len(report.surplus)} keys are not the model's ({_some(report.surplus)})")
+    raise UsageError(f"{start} (read as {report.kind}): {'; '.join(parts)}")
+
+
+def _some(items: Sequence[object] | Mapping[str, str], count: int = 3) -> str:
+    shown = "; " if items and isinstance(next(iter(items)), Misfit) else ", "
+    text = shown.join(str(item) for item in list(items)[:count])
+    return text + (f", ... {len(items) - count} more" if len(items) > count else "")
