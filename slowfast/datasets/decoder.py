@@ -203,6 +203,15 @@ class VideoReader:
             logger.warning("%s; its frames are chosen again", error)
             return self._read_clips(list(choose(self.timeline)))
 
+    def count_decodable(self) -> int:
+        """Decode the whole file and return how many frames come out; for checks, not for reading.
+
+        Raises:
+            DecodeError: not a single frame can be decoded.
+        """
+        self._count_by_decoding()
+        return self.num_frames
+
     def _read_clips(self, clips: list[Clip]) -> tuple[list[Clip], list[np.ndarray]]:
         union, where = np.unique(np.concatenate([c.indices for c in clips]), return_inverse=True)
         frames = self.read(union)
