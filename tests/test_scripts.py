@@ -1,0 +1,168 @@
+"""The two commands: what they install, when, and what they run. No package is installed here."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "script").glob("*.sh"))
+pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the scripts need bash")
+
+# Stands for the Python of an environment: writes down how it was called.
+INSIDE = """#!/bin/sh
+echo "$@" >> "{log}"
+case "$*" in
+  *"pip --version"*) exit {pip} ;;
+  *"pip install"*) exit {install} ;;
+esac
+"""
+# Stands for the system's Python: can tell its version and make an environment.
+OUTSIDE = """#!/bin/sh
+echo "outside $@" >> "{log}"
+case "$1" in
+  -c) exit {too_old} ;;
+  --version) echo "Python 3.99" ;;
+  -m) mkdir -p "$3/bin" && cp "{inside}" "$3/bin/python" ;;
+esac
+"""
+
+
+class Checkout:
+    """A copy of what the scripts look at, with stand-ins for both Pythons."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a checkout"
+        shutil.copytree(ROOT / "script", self.root / "script")
+        shutil.copy(ROOT / "pyproject.toml", self.root)
+        self.log = folder / "calls.log"
+        self.inside = folder / "inside"
+        self.outside = folder / "outside"
+        self.write()
+
+    def write(self, *, pip: int = 0, install: int = 0, too_old: int = 0) -> None:
+        for path, text in ((self.inside, INSIDE), (self.outside, OUTSIDE)):
+            values = {"log": self.log, "inside": self.inside}
+            path.write_text(text.format(**values, pip=pip, install=install, too_old=too_old))
+            path.chmod(0o755)
+
+    def run(self, script: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        self.log.write_text("")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OST_", "OMP_"))}
+        return subprocess.run(
+            ["bash", str(self.root / "script" / script), *args],
+            env={**clean, "OST_PYTHON": str(self.outside), **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def calls(self, word: str) -> list[str]:
+        return [line for line in self.log.read_text().splitlines() if word in line]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_syntax(path) -> None:
+    done = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["demo.sh", "test.sh"])
+def test_both_can_be_called_and_stop_at_the_first_error(name) -> None:
+    path = ROOT / "script" / name
+    assert os.access(path, os.X_OK)
+    assert "set -euo pipefail" in path.read_text()
+
+
+def test_first_run_installs_and_a_second_one_does_not(checkout) -> None:
+    first = checkout.run("demo.sh", "--seeds", "3")
+    assert first.returncode == 0, first.stderr
+    assert "making a virtual environment" in first.stdout
+    (install,) = checkout.calls("pip install")
+    assert install.endswith(f"--editable {checkout.root}[report]")
+    assert checkout.calls("tools/demo.py") == ["tools/demo.py --seeds 3"]
+
+    second = checkout.run("demo.sh")
+    assert second.returncode == 0
+    assert "nothing to install" in second.stdout
+    assert checkout.log.read_text().splitlines() == ["tools/demo.py"]
+
+
+def test_environment_of_the_tests_serves_the_demo_too(checkout) -> None:
+    checkout.run("test.sh", "-k", "a word")
+    assert checkout.calls("pip install")[0].endswith("[report,dev,trunks]")
+    assert checkout.calls("-m pytest") == ["-m pytest -k a word"]
+    checkout.run("demo.sh")
+    assert checkout.calls("pip install") == []
+
+
+def test_environment_of_the_demo_is_completed_for_the_tests(checkout) -> None:
+    checkout.run("demo.sh")
+    done = checkout.run("test.sh")
+    assert "making a virtual environment" not in done.stdout
+    assert len(checkout.calls("pip install")) == 1
+
+
+def test_changed_metadata_are_installed_again(checkout) -> None:
+    checkout.run("demo.sh")
+    with (checkout.root / "pyproject.toml").open("a") as file:
+        file.write("# a new dependency\n")
+    checkout.run("demo.sh")
+    assert len(checkout.calls("pip install")) == 1
+
+
+def test_moved_checkout_is_installed_again(checkout, tmp_path) -> None:
+    checkout.run("demo.sh")
+    checkout.root = checkout.root.rename(tmp_path / "elsewhere")
+    checkout.run("demo.sh")
+    assert len(checkout.calls("pip install")) == 1
+
+
+def test_failed_installation_is_tried_again(checkout) -> None:
+    checkout.write(install=1)
+    assert checkout.run("demo.sh").returncode != 0
+    assert checkout.calls("tools/demo.py") == []
+    checkout.write()
+    shutil.copy(checkout.inside, checkout.root / ".venv" / "bin" / "python")
+    assert checkout.run("demo.sh").returncode == 0
+    assert len(checkout.calls("pip install")) == 1
+
+
+def test_half_made_environment_is_completed(checkout) -> None:
+    checkout.write(pip=1)
+    checkout.run("demo.sh")
+    checkout.write()
+    (checkout.root / ".venv" / ".ost-installed-report").unlink()
+    checkout.inside.chmod(0o755)
+    done = checkout.run("demo.sh")
+    assert "making a virtual environment" in done.stdout
+    assert done.returncode == 0
+
+
+def test_environment_can_be_named(checkout, tmp_path) -> None:
+    checkout.run("demo.sh", OST_VENV=str(tmp_path / "mine"))
+    assert (tmp_path / "mine" / "bin" / "python").exists()
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_old_python_is_refused_in_one_line(checkout) -> None:
+    checkout.write(too_old=1)
+    done = checkout.run("demo.sh")
+    assert done.returncode == 2
+    assert "error: OST_PYTHON=" in done.stderr
+    assert "3.10" in done.stderr
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_exit_code_is_that_of_what_was_run(checkout) -> None:
+    checkout.run("demo.sh")
+    python = checkout.root / ".venv" / "bin" / "python"
+    python.write_text("#!/bin/sh\nexit 130\n")
+    assert checkout.run("demo.sh").returncode == 130
