@@ -18,6 +18,7 @@ from slowfast.models import (
     call_model,
 )
 from slowfast.structures import Encoded, VideoBatch
+from slowfast.text import tokenize
 
 OURS = [name for name in MODEL_REGISTRY.names() if hasattr(MODEL_REGISTRY.get(name), "from_cfg")]
 HEADS = HEAD_REGISTRY.names()
@@ -81,15 +82,22 @@ def test_a_checkpoint_holds_no_texts(name, tiny_cfg):
     assert {key.split(".")[1] for key in keys} == {"visual", "text", "logit_scale"}
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_published_prompts_unless_others_are_named(name, tiny_cfg):
-    bank_of = {"OST": "a video of a person", "ViFiCLIP": "a photo of a", "CLIP": ""}
-    head = ("MODEL.HEAD_NAME", "CategoryHead")
-    own = build_model(tiny_cfg(name, *head)).head.bank
-    named = build_model(tiny_cfg("CLIP", "TEXT.TEMPLATES", "ost", *head)).head.bank
-    same = own.ids_UL.shape == named.ids_UL.shape and torch.equal(own.ids_UL, named.ids_UL)
-    assert same == (name == "OST")
-    assert name in bank_of
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OST", "a video of a person pouring tea."),
+        ("ViFiCLIP", "a photo of a pouring tea."),
+        ("CLIP", "pouring tea"),
+    ],
+)
+def test_published_prompts_unless_others_are_named(name, text, tiny_cfg):
+    def second_name(*opts):
+        bank = build_model(tiny_cfg(name, "MODEL.HEAD_NAME", "CategoryHead", *opts)).head.bank
+        where = int(bank.where_KN[1, 0])
+        return bank.ids_UL[where, : int(bank.lengths_U[where])].tolist()
+
+    assert second_name() == tokenize([text])[0].tolist()
+    assert second_name("TEXT.TEMPLATES", "vanilla_clip") == tokenize(["pouring tea"])[0].tolist()
 
 
 def test_training_without_labels_is_refused(tiny_cfg, videos):
