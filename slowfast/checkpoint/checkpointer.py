@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,7 +181,8 @@ def write_atomically(content: Any, target: Path) -> None:
     except (OSError, RuntimeError) as error:
         raise SlowFastError(_why(error, target)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be what is wrong
+            temporary.unlink(missing_ok=True)
 
 
 def _why(error: BaseException, target: Path) -> str:

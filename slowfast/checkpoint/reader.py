@@ -8,6 +8,7 @@ OpenAI's TorchScript archives, safetensors.
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ DAMAGE = (
     AttributeError,
     TypeError,
     pickle.UnpicklingError,
+    struct.error,
     zipfile.BadZipFile,
     NotImplementedError,
 )
@@ -101,6 +103,7 @@ def read_content(path: str | Path) -> Any:
                     return Checkpoint(read_jit_archive(archive), "jit")
                 if not any(name.endswith("data.pkl") for name in archive.namelist()):
                     raise UsageError(f"{path}: a zip archive, but not one that torch.save wrote")
+                _check_sums(archive)
         elif head[:1] != b"\x80":
             raise UsageError(f"{path}: not a checkpoint; it looks like {_look(head)}")
         return _load(local)
@@ -139,6 +142,23 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=PICKLE_MODULE)
+
+
+def _check_sums(archive: zipfile.ZipFile) -> None:
+    """Raise BadZipFile if some records' bytes are not those that were written.
+
+    torch can be told to write no check sums; then none fits and nothing can be said.
+    """
+    bad, records = [], archive.infolist()
+    for record in records:
+        try:
+            with archive.open(record) as data:
+                while data.read(1 << 20):
+                    pass
+        except zipfile.BadZipFile:
+            bad.append(record.filename)
+    if 0 < len(bad) < len(records):
+        raise zipfile.BadZipFile(f"the bytes of {bad[0]} have changed since they were written")
 
 
 def _only_tensors(state: Mapping[Any, Any], where: str) -> dict[str, Tensor]:

@@ -39,10 +39,9 @@ class Adapter:
     absent: tuple[str, ...] = ()
 
     def fits(self, keys: Collection[str]) -> bool:
-        """Return whether any rename applies, which a kind named by the user must at least do."""
-        return self.recognise(keys) or any(
-            key.startswith(old) for key in keys for old, _ in self.renames
-        )
+        """Return whether any module's rename applies: the least for a kind that a user names."""
+        modules = tuple(old for old, _ in self.renames if old.endswith("."))
+        return self.recognise(keys) or any(key.startswith(modules) for key in keys)
 
 
 @dataclass(frozen=True)

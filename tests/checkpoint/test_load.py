@@ -1,0 +1,138 @@
+"""Loading is strict, reports every key, and gives the same model from every form of file."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast.checkpoint.load import (
+    clear_names,
+    inflate_weight,
+    interpolate_grid,
+    load_weights,
+)
+from slowfast.errors import UsageError
+
+from . import weights
+from .weights import Holder, save
+
+
+def same(model, state):
+    own = model.state_dict()
+    return all(torch.equal(own[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("system", ["ours", "ost", "flat", "custom"])
+@pytest.mark.parametrize("prefixed", [True, False])
+def test_all_systems_load_alike(tmp_path, system, prefixed):
+    state = weights.ours()
+    named = state if system == "ours" else getattr(weights, system)(state)
+    named = {k.removeprefix("module."): v for k, v in named.items()}
+    named = {f"module.{k}": v for k, v in named.items()} if prefixed else named
+    model = Holder()
+    report = load_weights(model, save(tmp_path / "x.pth", {"model": named}))
+    assert same(model, state)
+    assert report.clean
+    assert len(report.matched) == len(state)
+
+
+def test_a_wrapped_model_loads_too(tmp_path):
+    class Wrapper(nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+    model = Wrapper(Holder())
+    load_weights(model, save(tmp_path / "x.pth", weights.ours()))
+    assert same(model.module, weights.ours())
+
+
+def test_half_precision_files_become_float32(tmp_path):
+    state = {key: value.half() for key, value in weights.ours().items()}
+    model = Holder()
+    load_weights(model, save(tmp_path / "x.pth", weights.flat(state)))
+    assert same(model, {key: value.float() for key, value in state.items()})
+    assert model.clip.logit_scale.dtype == torch.float32
+
+
+def test_vifi_keeps_the_token_embedding_only_of_a_pretrained_clip(tmp_path):
+    path = save(tmp_path / "vifi.pth", {"model": weights.vifi(weights.ours())})
+    model = Holder()
+    before = model.clip.text.token_embedding.weight.clone()
+    with pytest.raises(UsageError, match=r"hold no clip\.text\.token_embedding.*CLIP\.PRETRAINED"):
+        load_weights(model, path)
+    assert same(model, Holder().state_dict()), "a refused load must leave the model alone"
+    report = load_weights(model, path, pretrained=True)
+    assert report.kept == ["clip.text.token_embedding.weight"]
+    assert report.dropped == ["module.prompt_learner.complete_text_embeddings"]
+    assert "1 kept (clip.text.token_embedding.weight)" in str(report)
+    assert torch.equal(model.clip.text.token_embedding.weight, before)
+    assert torch.equal(model.clip.visual.proj, weights.ours()["clip.visual.proj"])
+
+
+def test_other_archs_are_refused_with_both_shapes(tmp_path):
+    path = save(tmp_path / "x.pth", weights.flat(weights.ours()))
+    wanted = r"another arch.*conv1\.weight is \(32, 3, 16, 16\) in the file and \(32, 3, 8, 8\) in"
+    with pytest.raises(UsageError, match=wanted):
+        load_weights(Holder(patch_size=8), path)
+    with pytest.raises(UsageError, match=r"another arch.*12 keys of the model are missing"):
+        load_weights(Holder(layers=3), path)
+    with pytest.raises(UsageError, match=r"another arch.*12 keys are not the model's"):
+        load_weights(Holder(layers=1), path)
+
+
+def test_lenient_loads_warn_and_still_want_half(tmp_path, caplog):
+    state = weights.ours()
+    del state["clip.visual.proj"]
+    state["clip.text.positional_embedding"] = torch.zeros(5, 16)
+    state["head.weight"] = torch.zeros(3)
+    path = save(tmp_path / "x.pth", state)
+    model = Holder()
+    with caplog.at_level(logging.WARNING):
+        report = load_weights(model, path, strict=False)
+    assert report.missing == ["clip.visual.proj"]
+    assert report.surplus == ["head.weight"]
+    assert report.misfit[0].in_file == (5, 16)
+    assert torch.equal(model.clip.visual.proj, Holder().clip.visual.proj)
+    few = save(tmp_path / "few.pth", {"clip.logit_scale": torch.tensor(1.0)})
+    with pytest.raises(UsageError, match="only 1 of the model's"):
+        load_weights(model, few, strict=False)
+
+
+def test_no_epoch_or_optimizer_comes_along(tmp_path):
+    content = {"model_state": weights.ours(), "epoch": 9, "optimizer_state": {"junk": 1}}
+    assert load_weights(Holder(), save(tmp_path / "x.pyth", content)).clean
+
+
+def test_positions_are_interpolated_only_on_request(tmp_path):
+    path = save(tmp_path / "x.pth", weights.ours())
+    big = Holder(image_size=64)
+    with pytest.raises(UsageError, match=r"positional_embedding is \(5, 32\)"):
+        load_weights(big, path)
+    report = load_weights(big, path, interpolate_positions=True)
+    assert report.resized == ["clip.visual.positional_embedding"]
+    grid = torch.cat([torch.zeros(1, 3), torch.ones(16, 3)])
+    torch.testing.assert_close(interpolate_grid(grid, 50), torch.cat([grid[:1], torch.ones(49, 3)]))
+    torch.testing.assert_close(interpolate_grid(grid, 17), grid)
+    with pytest.raises(UsageError, match="must form a square"):
+        interpolate_grid(grid, 12)
+
+
+def test_inflation_keeps_the_answer_to_a_still_video(tmp_path):
+    flat, deep = nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, (4, 3, 3))
+    report = load_weights(deep, save(tmp_path / "x.pth", flat.state_dict()), inflate=True)
+    assert report.resized == ["weight"]
+    image = torch.randn(1, 2, 5, 5)
+    video = image.unsqueeze(2).expand(-1, -1, 4, -1, -1)
+    torch.testing.assert_close(deep(video).squeeze(2), flat(image))
+    assert inflate_weight(flat.weight, 4).shape == (3, 2, 4, 3, 3)
+    with pytest.raises(UsageError, match="another arch"):
+        load_weights(deep, tmp_path / "x.pth")
+
+
+def test_clearing_names():
+    state = {"backbone.a.w": torch.ones(1), "backbone.b.w": torch.ones(1)}
+    assert list(clear_names(state, ["backbone.", ".w"])) == ["a", "b"]
+    with pytest.raises(UsageError, match="makes two keys w"):
+        clear_names(state, ["backbone.", "a.", "b."])
