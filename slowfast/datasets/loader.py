@@ -66,15 +66,21 @@ class VideoLoader(DataLoader):
             raise type(error)(str(error).rpartition(mark)[2].strip()) from error
 
 
+def processes_here(cfg: Any) -> int:
+    """Return the processes that share a machine's batch: its GPUs, or its ranks on the CPU."""
+    return max(1, cfg.NUM_GPUS, du.get_local_size())
+
+
 def _settings(cfg: Any, split: str) -> tuple[str, int, bool]:
     """Return data set name, clips of a batch on this process, and whether to keep the workers."""
     part = cfg.TEST if split == "test" else cfg.TRAIN
-    share = int(part.BATCH_SIZE / max(1, cfg.NUM_GPUS))
+    processes = processes_here(cfg)
+    share = part.BATCH_SIZE // processes
     if share < 1:
         key = "TEST" if split == "test" else "TRAIN"
         raise UsageError(
             f"{key}.BATCH_SIZE is {part.BATCH_SIZE}, which leaves no clip for each of"
-            f" {cfg.NUM_GPUS} processes; raise it to {max(1, cfg.NUM_GPUS)} or more"
+            f" {processes} processes; raise it to {processes} or more"
         )
     return part.DATASET, share, cfg.DATA_LOADER.PERSISTENT_WORKERS and split != "test"
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from slowfast.checkpoint.load import load_weights
 from slowfast.engine.job import Job
+from slowfast.engine.weights import load_starting_weights
 from slowfast.errors import UsageError
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
@@ -28,6 +28,11 @@ def save_within_epoch(job: Job) -> Path | None:
     if not du.is_root_proc():
         return None
     return job.checkpointer.save(state, epoch=job.progress.epoch, iteration=job.progress.iteration)
+
+
+def saved_where(path: Path | None) -> str:
+    """Return what an interrupted rank says about the checkpoint; only the first one knows it."""
+    return f"saved {path or 'by the first rank'}; the same command continues"
 
 
 def save_best(job: Job) -> None:
@@ -60,19 +65,20 @@ def resume_or_initialise(job: Job) -> bool:
             return False
         return done >= job.max_epoch or job.due(done - 1)[1]
     if train.CHECKPOINT_FILE_PATH:
-        load_weights(job.module, train.CHECKPOINT_FILE_PATH, kind=train.CHECKPOINT_TYPE)
+        load_starting_weights(job.cfg, job.module)
     return False
 
 
 def restore(job: Job, state: Mapping[str, Any], source: str) -> None:
     """Put ``job`` where ``state`` was captured.
 
-    A file of PySlowFast has no more than weights, optimizer and epoch; what it lacks starts anew,
-    which is said aloud.
+    A file of PySlowFast has no more than weights, optimizer and epoch, one of averaged weights only
+    those; what a file lacks starts anew, which is said aloud.
     """
     try:
         job.module.load_state_dict(state["model_state"], strict=True)
-        job.optimizer.load_state_dict(state["optimizer_state"])
+        if "optimizer_state" in state:
+            job.optimizer.load_state_dict(state["optimizer_state"])
     except (KeyError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"{source} does not continue this training: {' '.join(str(error).split())[:300]}. "
@@ -92,7 +98,7 @@ def restore(job: Job, state: Mapping[str, Any], source: str) -> None:
         del parts["scaler_state"]
     if job.progress.iteration:
         parts["meter_state"] = job.train_meter
-    missing = [name for name in parts if name not in state]
+    missing = [name for name in ("optimizer_state", *parts) if name not in state]
     for name, part in parts.items():
         if name not in missing:
             part.load_state_dict(state[name])

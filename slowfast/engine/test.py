@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from slowfast.config.derive import view_counts
-from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch, as_logits
 from slowfast.engine.result_files import log_result, write_result
 from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
@@ -97,7 +97,7 @@ def score_videos(cfg: Any, model: nn.Module, loader: DataLoader) -> VideoScores:
         method=cfg.DATA.ENSEMBLE_METHOD,
         multi_label=cfg.DATA.MULTI_LABEL,
     )
-    share = max(1, int(cfg.TEST.BATCH_SIZE / max(1, cfg.NUM_GPUS)))
+    share = max(1, cfg.TEST.BATCH_SIZE // processes_here(cfg))
     scorer = Scorer(model, space=cfg.TEST.ENSEMBLE_SPACE, multi_label=cfg.DATA.MULTI_LABEL)
     meter = TestMeter.from_cfg(cfg, len(loader))
     with progress_line(display_mode(cfg), len(loader), "test", log_period=cfg.LOG_PERIOD) as line:

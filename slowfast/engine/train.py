@@ -12,7 +12,13 @@ from slowfast.datasets.loader import shuffle_dataset
 from slowfast.engine.batches import training_errors
 from slowfast.engine.interrupt import StopRequest
 from slowfast.engine.job import Job, build_job
-from slowfast.engine.persist import resume_or_initialise, save_best, save_epoch, save_within_epoch
+from slowfast.engine.persist import (
+    resume_or_initialise,
+    save_best,
+    save_epoch,
+    save_within_epoch,
+    saved_where,
+)
 from slowfast.engine.precise_bn import measurable_batch_norms, recompute_statistics
 from slowfast.engine.report import broken_videos, failed_in_validation, summary
 from slowfast.engine.setup import prepare
@@ -79,7 +85,7 @@ def train_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
             if stepped and progress.iteration < job.iters and stop.agreed():
                 job.watch.flush()
                 path = save_within_epoch(job)
-                raise Interrupted(stop.message(f"saved {path}; the same command continues"))
+                raise Interrupted(stop.message(saved_where(path)))
             meter.iter_tic()
     job.watch.flush()
     progress.epoch, progress.iteration = epoch + 1, 0
@@ -124,7 +130,7 @@ def finish_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
     if saving or stopping:
         path = save_epoch(job, job.capture())
     if stopping:
-        raise Interrupted(stop.message(f"saved {path}; the same command continues"))
+        raise Interrupted(stop.message(saved_where(path)))
     if evaluating:
         evaluate_epoch(job, epoch, stop)
 
@@ -160,7 +166,7 @@ def evaluate_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
             )
     except Interrupted:
         path = save_epoch(job, state)
-        raise Interrupted(stop.message(f"saved {path}; the same command continues")) from None
+        raise Interrupted(stop.message(saved_where(path))) from None
     failed_in_validation(job.last_stats.pop("failed"))
     job.log_scalars(job.last_stats, (epoch + 1) * job.iters)
     if job.cfg.TRAIN.SAVE_BEST and job.val_meter.improved:

@@ -46,16 +46,33 @@ def load_test_weights(cfg: Any, model: nn.Module) -> str:
 
 def _load(cfg: Any, model: nn.Module) -> str | None:
     test, train = cfg.TEST, cfg.TRAIN
+    strict = not test.ALLOW_MISSING_KEYS
+    pretrained = bool(cfg.CLIP.PRETRAINED)
     if test.CHECKPOINT_FILE_PATH:
         path, kind = test.CHECKPOINT_FILE_PATH, test.CHECKPOINT_TYPE
-    elif (newest := Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK).latest()) is not None:
-        path, kind = str(newest), "pytorch"
-    elif train.CHECKPOINT_FILE_PATH:
-        path, kind = train.CHECKPOINT_FILE_PATH, train.CHECKPOINT_TYPE
-    else:
-        return None
-    load_weights(model, path, kind=kind, strict=not test.ALLOW_MISSING_KEYS)
-    return path
+        load_weights(model, path, kind=kind, strict=strict, pretrained=pretrained)
+        return path
+    if (newest := Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK).latest()) is not None:
+        load_weights(model, newest, strict=strict)
+        return str(newest)
+    if train.CHECKPOINT_FILE_PATH:
+        load_starting_weights(cfg, model, strict=strict)
+        return train.CHECKPOINT_FILE_PATH
+    return None
+
+
+def load_starting_weights(cfg: Any, model: nn.Module, *, strict: bool = True) -> None:
+    """Load TRAIN.CHECKPOINT_FILE_PATH: weights only, never an optimizer or an epoch."""
+    train = cfg.TRAIN
+    load_weights(
+        model,
+        train.CHECKPOINT_FILE_PATH,
+        kind=train.CHECKPOINT_TYPE,
+        strict=strict,
+        pretrained=bool(cfg.CLIP.PRETRAINED),
+        clear_name_patterns=train.CHECKPOINT_CLEAR_NAME_PATTERN,
+        inflate=train.CHECKPOINT_INFLATE,
+    )
 
 
 def _untrained(cfg: Any) -> str:
@@ -76,7 +93,8 @@ def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -
     """Mix in place, parameters only; see ``load_test_weights``."""
     own = {name: value for name, value in model.named_parameters() if name.startswith("clip.")}
     base = {name: original[name] for name in own}
-    mixed = mix({n: v.detach() for n, v in own.items()}, base, ratio)
+    tuned = {name: value.detach() for name, value in own.items()}
+    mixed = mix(original=base, finetuned=tuned, ratio_original=ratio)
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(mixed[name])
