@@ -31,7 +31,8 @@ class RngState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states in types that ``torch.load(weights_only=True)`` accepts."""
-        name, keys, pos, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+        numpy_state: Any = np.random.get_state()  # noqa: NPY002
+        name, keys, pos, has_gauss, cached = numpy_state
         version, internal, gauss = random.getstate()
         return {
             "python": [version, list(internal), gauss],

@@ -1,0 +1,71 @@
+"""Label videos that stand in no list: the multi-view test's reading and scoring, file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from slowfast.datasets.collate import collate
+from slowfast.datasets.from_config import dataset_arguments
+from slowfast.datasets.video import VideoDataset
+from slowfast.datasets.video_list import VideoList
+from slowfast.engine.batches import as_batch
+from slowfast.engine.setup import class_names
+from slowfast.engine.test import Scorer, chunks
+from slowfast.errors import UsageError
+from slowfast.evaluation.multiview import ViewEnsemble
+from slowfast.models.build import unwrap
+
+
+class Prediction(NamedTuple):
+    """The best classes of one video, best first; ``error`` says why there are none."""
+
+    path: str
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    error: str = ""
+
+
+def predict(
+    cfg: Any, model: nn.Module, paths: Sequence[str], *, topk: int = 5
+) -> Iterator[Prediction]:
+    """Yield the ``topk`` best classes of each video, in order.
+
+    Frames, views, crops and their ensemble are those of the test that ``cfg`` describes
+    (DATA, TEST); the classes are the model's (TEXT.CLASSES). Scores are means over views in
+    TEST.ENSEMBLE_SPACE. A file that cannot be read yields a prediction with ``error``.
+
+    Raises:
+        UsageError: the model does not know names for its classes.
+    """
+    model = unwrap(model)
+    names = class_names(cfg, model)
+    if not names:
+        raise UsageError("this model has no class names: set TENSORBOARD.CLASS_NAMES_PATH")
+    videos = VideoList([str(path) for path in paths], np.zeros(len(paths), dtype=np.int64))
+    dataset = VideoDataset(**dataset_arguments(cfg, "test", videos=videos))
+    views = dataset.num_clips_per_video
+    scorer = Scorer(model, space=cfg.TEST.ENSEMBLE_SPACE, multi_label=cfg.DATA.MULTI_LABEL)
+    for video, path in enumerate(videos.paths):
+        first = video * views
+        batch = as_batch(collate(dataset.__getitems__(range(first, first + views))))
+        if failed := batch.meta.get("failed"):
+            yield Prediction(path, (), (), failed[0][3])
+            continue
+        ensemble = ViewEnsemble(
+            1,
+            views,
+            space=cfg.TEST.ENSEMBLE_SPACE,
+            method=cfg.DATA.ENSEMBLE_METHOD,
+            multi_label=cfg.DATA.MULTI_LABEL,
+        )
+        for part in chunks(batch, cfg.TEST.BATCH_SIZE):
+            ensemble.update(scorer(part), part.labels, part.index - first)
+        scores = scorer.finish(ensemble.gather()).scores[0]
+        best = torch.topk(scores, min(topk, len(scores)))
+        labels = tuple(names[int(i)] for i in best.indices)
+        yield Prediction(path, labels, tuple(best.values.tolist()))
