@@ -18,7 +18,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from slowfast.datasets import decoder_torchcodec
-from slowfast.datasets.packet_scan import count_is_certain, scan_packets
+from slowfast.datasets.packet_scan import UNREADABLE, count_is_certain, scan_packets
 from slowfast.datasets.seek_plan import SEEK_COST, PacketTable, Run, plan_runs
 from slowfast.datasets.timeline import Clip, Timeline
 from slowfast.errors import DecodeError, UsageError
@@ -227,7 +227,7 @@ class VideoReader:
         url = f"file:{self.path}" if ":" in self.path else self.path
         try:
             container = av.open(url, metadata_errors="replace")
-        except (av.FFmpegError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise DecodeError(self.path, f"not a video ({_reason(error)})") from error
         try:
             return container, self._video_stream(container)
@@ -297,7 +297,7 @@ class VideoReader:
                 if place >= run.last:
                     break
             yield from self._stream.decode(None)
-        except av.FFmpegError:
+        except UNREADABLE:
             raise _MissingFrames from None
         finally:
             self._stream.codec_context.skip_frame = "DEFAULT"
@@ -355,7 +355,7 @@ class VideoReader:
                     yield from self._stream.decode(None)
                 elif packet.size:
                     yield from packet.decode()
-            except av.FFmpegError as error:
+            except UNREADABLE as error:
                 logger.debug("%s: %s", self.path, _reason(error))
 
     def _count_by_decoding(self) -> None:
@@ -378,7 +378,10 @@ class VideoReader:
         )
 
     def _store(self, frame: Any, slot: int, count: int, out: np.ndarray | None) -> np.ndarray:
-        image = self._converter.reformat(frame, format="rgb24", **_CONVERT).to_ndarray()
+        try:
+            image = self._converter.reformat(frame, format="rgb24", **_CONVERT).to_ndarray()
+        except UNREADABLE as error:
+            raise DecodeError(self.path, f"no RGB from {frame.format.name}: {error}") from error
         turns = round(frame.rotation / 90) % 4
         image = np.rot90(image, turns) if turns else image
         if out is None:

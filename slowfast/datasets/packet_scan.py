@@ -15,6 +15,8 @@ from slowfast.datasets.seek_plan import PacketTable
 TIMED_FORMATS = {"mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "flv", "asf", "ogg", "nut"}
 # An MPEG-4 picture of this size is a placeholder that shows nothing (packed B-frames).
 PLACEHOLDER_BYTES = 8
+# What PyAV raises on damaged files: FFmpeg's own errors, and its bindings' where a number is off.
+UNREADABLE = (av.FFmpegError, IndexError, ValueError, OverflowError)
 # FFmpeg's AV_FIELD_UNKNOWN and AV_FIELD_PROGRESSIVE.
 PROGRESSIVE = (0, 1)
 
@@ -51,7 +53,7 @@ def scan_packets(container: Any, stream: Any) -> PacketScan:
             damaged |= packet.is_corrupt
             hidden |= _shows_nothing(codec, packet)
             rows.append((packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard))
-    except av.FFmpegError:
+    except UNREADABLE:
         damaged = True
     if not rows or any(row[0] is None for row in rows):
         return PacketScan(None, len(rows), damaged, hidden)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -249,6 +251,35 @@ def test_read_reports_a_wrong_count(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             reader.read(range(promised))
         assert reader.num_frames < promised
         assert len(reader.read([reader.num_frames - 1])) == 1
+
+
+@pytest.mark.parametrize("name", ["bframes.mp4", "bframes.mkv", "mpeg4.avi", "stream.ts"])
+def test_damage_anywhere_gives_frames_or_a_decode_error(name: str, make, tmp_path: Path) -> None:
+    whole = make(name).read_bytes()
+    rng = np.random.default_rng(len(name))
+    rule = FrameRule("ost", 4)
+    for attempt in range(25):
+        data = bytearray(whole)
+        if attempt % 2:
+            start = int(rng.integers(len(data)))
+            del data[start : start + int(rng.integers(1, 2000))]
+        for place in rng.integers(0, len(data), size=int(rng.integers(1, 40))):
+            data[place] = rng.integers(256)
+        path = tmp_path / name
+        path.write_bytes(data)
+        with suppress(DecodeError), VideoReader(path) as reader:
+            clips, frames = reader.read_clips(lambda t: [rule.clip(t, clip=0)])
+            assert len(frames[0]) == len(clips[0].indices) == 4
+
+
+def test_frames_without_a_way_to_rgb_are_a_decode_error(make, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("no path between colour spaces")
+
+    with VideoReader(make("plain.mp4")) as reader:
+        monkeypatch.setattr(reader, "_converter", SimpleNamespace(reformat=refuse))
+        with pytest.raises(DecodeError, match="no RGB from yuv420p: no path"):
+            reader.read([0])
 
 
 def test_all_views_share_one_pass(make) -> None:
