@@ -14,6 +14,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 PARITY = Path(os.environ.get("OST_PARITY", ROOT.parent / "shared" / "parity"))
 torch.set_num_threads(1)
+collect_ignore = ["extension_example.py"]  # it registers classes when it is imported
 
 
 @pytest.fixture(autouse=True)

@@ -264,7 +264,7 @@ class TestMeter(Meter):
             line["mean_class_acc"] = f"{stats['mean_class']:.2f}"
         scored, listed = stats["num_videos_scored"], stats["num_videos_listed"]
         logger.info(f"scored {scored} of {listed} videos")
-        warn_slow_data(self.clock.data_share())
+        warn_slow_data(self.clock)
         return self.log(
             {
                 "split": "test_final",

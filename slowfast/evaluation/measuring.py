@@ -16,6 +16,7 @@ from slowfast.utils.logging import get_logger, log_json_stats
 from slowfast.utils.misc import cpu_mem_usage, gpu_mem_usage
 
 SLOW_DATA = 0.3
+LONG_ENOUGH = 10.0
 Number = float | Tensor
 logger = get_logger(__name__)
 
@@ -163,9 +164,10 @@ def read_rows(rows: list[list[Number | None]]) -> Tensor:
     return torch.stack(read).view(len(rows), -1)
 
 
-def warn_slow_data(share: float) -> None:
-    """Warn when more than 30 % of the time was spent waiting for the loader."""
-    if share > SLOW_DATA:
+def warn_slow_data(clock: IterationClock) -> None:
+    """Warn when more than 30 % of the time, if it is worth a warning, went into waiting for data."""
+    share = clock.data_share()
+    if share > SLOW_DATA and clock.total >= LONG_ENOUGH:
         logger.warning(
             f"{share:.0%} of the time was spent waiting for data: raise DATA_LOADER.NUM_WORKERS, "
             "or store smaller videos (dt_data of the lines above)"

@@ -176,7 +176,7 @@ class TrainMeter(Meter):
             "videos_per_s": self.rate(),
             **means,
         }
-        warn_slow_data(share)
+        warn_slow_data(self.clock)
         return self.log(stats)
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import simplejson
 
+from slowfast.errors import UsageError
 from slowfast.utils import distributed as du
 
 ROOT = "slowfast"
@@ -70,6 +71,8 @@ def setup_logging(output_dir: str | Path = "", rank: int | None = None) -> None:
         output_dir: folder in which rank 0 appends to ``stdout.log``; empty for no file.
         rank: this process's global rank; taken from the process group when None. Processes that
             are not the first of their machine stay silent.
+
+    Raises UsageError when the folder cannot be made or written to.
     """
     reset_logging()
     rank = du.get_rank() if rank is None else rank
@@ -77,13 +80,22 @@ def setup_logging(output_dir: str | Path = "", rank: int | None = None) -> None:
     logger.setLevel(logging.INFO)
     handlers: list[logging.Handler] = []
     if rank == 0 and output_dir:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(Path(output_dir, "stdout.log"), encoding="utf-8"))
+        handlers.append(_log_file(Path(output_dir)))
     if rank == 0 or (du.is_initialized() and du.get_local_rank() == 0):
         handlers.append(ConsoleHandler())
     for handler in handlers or [logging.NullHandler()]:
         handler.setFormatter(logging.Formatter(LINE, datefmt=DATE))
         logger.addHandler(handler)
+
+
+def _log_file(folder: Path) -> logging.Handler:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(folder / "stdout.log", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"OUTPUT_DIR {folder}: cannot be written to ({error.strerror}); name another folder"
+        ) from error
 
 
 class _Plain(Decimal):

@@ -149,17 +149,17 @@ def test_eta_uses_the_mean_iteration() -> None:
     assert line["videos_per_s"] == 0.5
 
 
-def test_slow_data_is_warned_about(caplog) -> None:
+@pytest.mark.parametrize(("scale", "warned"), [(1.0, True), (0.1, False)])
+def test_slow_data_is_warned_about_unless_it_is_soon_over(caplog, scale, warned) -> None:
     meter = meters.TrainMeter(1, max_epoch=1)
-    meter.clock = IterationClock(Steps(0, 0, 4, 6))
+    meter.clock = IterationClock(Steps(0, 0, 4 * scale, 6 * scale))
     meter.iter_tic()
     meter.data_toc()
     meter.update_stats(0.0, 0.0, 1.0, 0.1, 1.0, 5)
     meter.iter_toc()
     meter.log_epoch_stats(0)
-    assert (
-        "40% of the time was spent waiting for data: raise DATA_LOADER.NUM_WORKERS" in caplog.text
-    )
+    line = "40% of the time was spent waiting for data: raise DATA_LOADER.NUM_WORKERS"
+    assert (line in caplog.text) == warned
 
 
 def test_a_resumed_epoch_ends_with_the_same_numbers() -> None:
