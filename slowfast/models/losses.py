@@ -101,9 +101,12 @@ _CLASSES: dict[str, type[nn.Module]] = {
 def ost_contrastive(cfg: Any) -> LossFunction:
     """Return OST's objective; the labels are those that the model gathered from all processes."""
     loss = OSTContrastive(temperature=cfg.OST.TARGET_TEMPERATURE)
-    return lambda output, labels: loss.directions(
-        output.logits, output.extras.get("labels", labels)
-    )
+
+    def compare(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
+        return loss.directions(output.logits, output.extras.get("labels", labels))
+
+    compare.min_batch = 2  # type: ignore[attr-defined] # a video alone has nothing to differ from
+    return compare
 
 
 def get_loss_func(loss_name: str) -> type[nn.Module]:
