@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 import torch.nn as nn
+
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.heads.build import HEAD_REGISTRY

@@ -165,7 +165,7 @@ def read_rows(rows: list[list[Number | None]]) -> Tensor:
 
 
 def warn_slow_data(clock: IterationClock) -> None:
-    """Warn when more than 30 % of the time, if it is worth a warning, went into waiting for data."""
+    """Warn when more than 30 % of a time that is worth a warning went into waiting for data."""
     share = clock.data_share()
     if share > SLOW_DATA and clock.total >= LONG_ENOUGH:
         logger.warning(
