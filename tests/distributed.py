@@ -71,6 +71,16 @@ def _child(rank: int, world: int, folder: str, timeout: float, call: tuple[Any, 
     os._exit(0)  # a peer that waits in a collective must not keep this process alive
 
 
+def _blame_the_dead(processes: list[Any], folder: str) -> None:
+    """Raise for a process that died without a word: the others' errors are only its echo."""
+    for rank, process in enumerate(processes):
+        if Path(folder, f"{rank}.pkl").exists():
+            continue
+        process.join(0.5)  # its connections close a moment before its death is seen
+        if not process.is_alive() and not Path(folder, f"{rank}.pkl").exists():
+            raise RankError(rank, f"it died with exit code {process.exitcode}")
+
+
 def _collect(processes: list[Any], folder: str, deadline: float) -> list[Any]:
     results: dict[int, Any] = {}
     while len(results) < len(processes):
@@ -82,6 +92,7 @@ def _collect(processes: list[Any], folder: str, deadline: float) -> list[Any]:
             if path.exists():
                 status, value, text = pickle.loads(path.read_bytes())
                 if status == "error":
+                    _blame_the_dead(processes, folder)
                     raise RankError(rank, text) from value
                 results[rank] = value
             elif not alive:

@@ -47,8 +47,10 @@ class FolderReader:
         """Return the chosen clips and their frames; every image is read once.
 
         Raises:
-            DecodeError: an image is missing or unreadable, or sizes differ.
+            DecodeError: no frames, an image is missing or unreadable, or sizes differ.
         """
+        if not self.timeline.num_frames:
+            raise DecodeError(str(self.folder), "the list says that it holds 0 frames")
         clips = list(choose(self.timeline))
         wanted, where = np.unique(np.concatenate([c.indices for c in clips]), return_inverse=True)
         images = [self._read(int(index)) for index in wanted]

@@ -99,6 +99,12 @@ def test_bad_images_are_broken_videos(root, damage, reason):
     reader.read_clips(lambda t: [clip(1, 3)])  # an image that is not wanted is not looked at
 
 
+def test_a_folder_without_frames_is_a_broken_video(root):
+    (root / "test.csv").write_text("a 0 1\nb 20 0\n")
+    (failed,) = Framefolder(make_cfg(root), "test").__getitems__([0])[0][4]["failed"]
+    assert failed[3] == "the list says that it holds 0 frames"
+
+
 def test_a_damaged_folder_is_replaced_in_training_and_reported_in_the_test(root):
     for path in (root / "a").iterdir():
         path.unlink()
