@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast.engine.weights import load_test_weights
+from slowfast.errors import UsageError
+
+
+class Towers(nn.Module):
+    """Keys of a project model: CLIP's parameters and a head's own."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__()
+        self.clip = nn.Module()
+        self.clip.visual = nn.Linear(2, 2)
+        self.clip.logit_scale = nn.Parameter(torch.zeros(()))
+        self.head = nn.Linear(2, 1)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.fill_(value)
+
+
+def make_cfg(folder, *, test=None, train=None, pretrained="", allow_random=False, ratio=0.0):
+    return SimpleNamespace(
+        OUTPUT_DIR=str(folder),
+        TASK="",
+        CLIP=SimpleNamespace(PRETRAINED=pretrained),
+        TRAIN=SimpleNamespace(
+            CHECKPOINT_FILE_PATH=str(train or ""),
+            CHECKPOINT_TYPE="pytorch",
+            CHECKPOINT_CLEAR_NAME_PATTERN=(),
+            CHECKPOINT_INFLATE=False,
+        ),
+        TEST=SimpleNamespace(
+            CHECKPOINT_FILE_PATH=str(test or ""),
+            CHECKPOINT_TYPE="pytorch",
+            ALLOW_MISSING_KEYS=False,
+            ALLOW_RANDOM_WEIGHTS=allow_random,
+            CLIP_RATIO=ratio,
+        ),
+    )
+
+
+def save(path, value, **extra):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model_state": Towers(value).state_dict(), **extra}, path)
+    return path
+
+
+def loaded(cfg, model):
+    source = load_test_weights(cfg, model)
+    return source, model.head.bias.item()
+
+
+def test_the_named_file_wins_over_the_folder_and_the_starting_weights(tmp_path):
+    named = save(tmp_path / "named.pth", 1.0)
+    newest = save(tmp_path / "checkpoints" / "checkpoint_epoch_00003.pyth", 2.0, epoch=2)
+    save(tmp_path / "checkpoints" / "checkpoint_epoch_00002.pyth", 9.0, epoch=1)
+    start = save(tmp_path / "start.pth", 3.0)
+    cfg = make_cfg(tmp_path, test=named, train=start)
+    assert loaded(cfg, Towers()) == (str(named), 1.0)
+    assert loaded(make_cfg(tmp_path, train=start), Towers()) == (str(newest), 2.0)
+    other = make_cfg(tmp_path / "elsewhere", train=start)
+    assert loaded(other, Towers()) == (str(start), 3.0)
+
+
+def test_random_weights_need_permission(tmp_path):
+    with pytest.raises(UsageError, match="no weights to test: no checkpoint in .*ALLOW_RANDOM"):
+        load_test_weights(make_cfg(tmp_path), Towers())
+    assert load_test_weights(make_cfg(tmp_path, allow_random=True), Towers()) == "random"
+
+
+def test_a_pretrained_clip_is_tested_as_it_is(tmp_path):
+    model = Towers(5.0)
+    assert loaded(make_cfg(tmp_path, pretrained="openai"), model) == ("openai", 5.0)
+
+
+def test_missing_keys_are_refused_unless_allowed(tmp_path):
+    state = Towers(1.0).state_dict()
+    del state["head.bias"]
+    torch.save({"model_state": state}, tmp_path / "part.pth")
+    cfg = make_cfg(tmp_path, test=tmp_path / "part.pth")
+    with pytest.raises(UsageError, match="head.bias"):
+        load_test_weights(cfg, Towers())
+    cfg.TEST.ALLOW_MISSING_KEYS = True
+    assert loaded(cfg, Towers(7.0))[1] == 7.0
+
+
+def test_the_ratio_is_the_share_of_the_original_in_clips_parameters(tmp_path):
+    named = save(tmp_path / "tuned.pth", 1.0)
+    model = Towers(11.0)
+    cfg = make_cfg(tmp_path, test=named, pretrained="openai", ratio=0.2)
+    source = load_test_weights(cfg, model)
+    assert source == f"{named} x 0.8 + openai x 0.2"
+    assert model.clip.visual.weight.flatten().tolist() == pytest.approx([3.0] * 4)
+    assert model.clip.logit_scale.item() == pytest.approx(3.0)
+    assert model.head.bias.item() == 1.0
+
+
+def test_mixing_is_noticed_by_whoever_watches_the_weights(tmp_path):
+    model = Towers(11.0)
+    before = model.clip.logit_scale._version
+    cfg = make_cfg(tmp_path, test=save(tmp_path / "a.pth", 1.0), pretrained="openai", ratio=0.5)
+    load_test_weights(cfg, model)
+    assert model.clip.logit_scale._version > before
+
+
+def test_a_ratio_without_an_original_is_refused(tmp_path):
+    cfg = make_cfg(tmp_path, test=save(tmp_path / "a.pth", 1.0), ratio=0.2)
+    with pytest.raises(UsageError, match="TEST.CLIP_RATIO is 0.2, but CLIP.PRETRAINED is empty"):
+        load_test_weights(cfg, Towers())
