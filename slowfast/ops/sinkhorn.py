@@ -5,25 +5,26 @@ Shapes: T frames (rows), N descriptors (columns), P pairs (every leading axis, f
 A video scored against 400 classes is 400 problems of 32 x 4 entries. Matrix products on such
 slivers cost more in calls than in arithmetic, so the pairs are moved innermost, (T, N, P), where
 both products are long element-wise runs; chunks stay inside the cache; and pairs that have
-stopped are packed away. Sums over T and N are folded by halves: their order, hence every bit of
-a pair's plan, depends on T and N only, never on the pairs beside it.
+stopped are packed away. The order of the sums over T and N, hence every bit of a pair's plan,
+depends on T and N only, never on the pairs beside it. ``sinkhorn_cpu`` has the plain iterations on
+the CPU, ``sinkhorn_torch`` those on a device and those with logarithms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from slowfast.errors import SlowFastError, UsageError
+from slowfast.ops import sinkhorn_cpu as cpu
+from slowfast.ops.sinkhorn_torch import LINEAR, LOG, Solver, State, solve, take
 
 # Up to here exp(-cost/epsilon) and both scalings stay far inside float32, whatever the marginals.
 LARGEST_EXPONENT = 30.0
-CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 25}
-CUDA_CHECK_EVERY = 4  # iterations between two looks at the device, each of which waits for it
+CHUNK_ELEMENTS = {"cpu": cpu.BLOCK_ELEMENTS, "cuda": 1 << 25}
 
 
 class SinkhornError(SlowFastError):
@@ -54,152 +55,12 @@ class SinkhornResult(NamedTuple):
     error: Tensor
 
 
-class _Domain(NamedTuple):
-    """One way to hold kernel and scalings: plain numbers, or their logarithms."""
-
-    kernel: Callable[[Tensor], Tensor]  # from -cost/epsilon
-    marginal: Callable[[Tensor], Tensor]
-    rescale: Callable[[Tensor, Tensor, Tensor, int], Tensor]  # kernel, scaling, marginal, axis
-    change: Callable[[Tensor, Tensor], Tensor]
-    plan: Callable[[Tensor, Tensor, Tensor], Tensor]
-    start: float
-
-
-def _fold(terms: Tensor, axis: int) -> Tensor:
-    """Sum over ``axis`` by halves: the order depends on the length of the axis only."""
-    terms = terms.movedim(axis, 0)
-    while (length := len(terms)) > 1:
-        half = length // 2
-        low, high = terms.split(half)[:2]
-        summed = low + high
-        if length % 2:
-            summed[0].add_(terms[-1])
-        terms = summed
-    return terms[0]
-
-
-def _weigh(kernel: Tensor, scaling: Tensor, axis: int) -> Tensor:
-    """Sum kernel times scaling over ``axis`` (0: rows, 1: columns) of (T, N, P)."""
-    if kernel.device.type != "cpu":
-        return _fold(kernel * scaling.unsqueeze(1 - axis), axis)
-    if kernel.shape[-1] == 1:  # one pair alone would be summed in another order
-        return _weigh(kernel.repeat(1, 1, 2), scaling.repeat(1, 2), axis)[:, :1]
-    # NumPy multiplies and adds in one pass over the kernel; torch needs a product of its size.
-    rule = "tnp,np->tp" if axis else "tnp,tp->np"
-    return torch.from_numpy(np.einsum(rule, kernel.numpy(), scaling.numpy()))
-
-
-def _rescale(kernel: Tensor, scaling: Tensor, marginal: Tensor, axis: int) -> Tensor:
-    return marginal / _weigh(kernel, scaling, axis)
-
-
-def _rescale_log(kernel: Tensor, scaling: Tensor, marginal: Tensor, axis: int) -> Tensor:
-    terms = kernel + scaling.unsqueeze(1 - axis)
-    top = terms.amax(axis, keepdim=True)
-    return marginal - top.squeeze(axis) - _fold(terms.sub_(top).exp_(), axis).log_()
-
-
-LINEAR = _Domain(
-    kernel=torch.Tensor.exp_,
-    marginal=lambda marginal: marginal,
-    rescale=_rescale,
-    change=lambda new, old: (new - old).abs_(),
-    plan=lambda kernel, row, column: kernel.mul_(row.unsqueeze(1)).mul_(column),
-    start=1.0,
-)
-LOG = _Domain(
-    kernel=lambda exponent: exponent,
-    marginal=torch.log,
-    rescale=_rescale_log,
-    change=lambda new, old: (new.exp() - old.exp()).abs_(),
-    plan=lambda kernel, row, column: kernel.add_(row.unsqueeze(1)).add_(column).exp_(),
-    start=0.0,
-)
-
-
-class _State(NamedTuple):
-    row: Tensor  # T x P
-    column: Tensor  # N x P
-    iterations: Tensor  # P
-    error: Tensor  # P
-
-    def at(self, pairs: Tensor) -> _State:
-        return _State(*(part.index_select(-1, pairs) for part in self))
-
-    def put(self, pairs: Tensor, other: _State) -> None:
-        for part, new in zip(self, other, strict=True):
-            part.index_copy_(-1, pairs, new)
-
-
-class _Solver(NamedTuple):
-    domain: _Domain
-    max_iter: int
-    tolerance: float
-    together: bool  # one stopping quantity for the whole call
-
-    def scalings(
-        self, kernel: Tensor, marginals: tuple[Tensor, Tensor], state: _State, done: int
-    ) -> _State:
-        """Iterate the pairs of ``kernel`` (T, N, P) from iteration ``done`` until each stops."""
-        rows, columns = marginals
-        pairs = kernel.shape[-1]
-        on_cpu = kernel.device.type == "cpu"
-        live = torch.ones(pairs, dtype=torch.bool, device=kernel.device)
-        all_live = on_cpu
-        for iteration in range(done + 1, self.max_iter + 1):
-            row = self.domain.rescale(kernel, state.column, rows, 1)
-            column = self.domain.rescale(kernel, row, columns, 0)
-            error = _fold(self.domain.change(row, state.row), 0).div_(len(row))
-            if self.together:
-                error = error.mean().expand(pairs).clone()
-            new = _State(row, column, state.iterations + 1, error)
-            if not all_live:
-                new = _State(*(torch.where(live, n, s) for n, s in zip(new, state, strict=True)))
-            state = new
-            live &= ~(state.error < self.tolerance)
-            if not (on_cpu or iteration % CUDA_CHECK_EVERY == 0):
-                continue
-            num_live = int(live.sum())
-            all_live = all_live and num_live == pairs
-            if num_live == 0:
-                break
-            if 2 * num_live <= pairs:
-                keep = live.nonzero().squeeze(1)
-                some = (
-                    _take(kernel, keep),
-                    (_take(rows, keep), _take(columns, keep)),
-                    state.at(keep),
-                )
-                state.put(keep, self.scalings(*some, iteration))
-                break
-        return state
-
-
-def _solve(
-    solver: _Solver, exponent: Tensor, rows: Tensor, columns: Tensor
-) -> tuple[Tensor, _State]:
-    """Return plan (T, N, P) and final state; ``exponent`` is -cost/epsilon, overwritten."""
-    domain, (num_rows, num_columns, pairs) = solver.domain, exponent.shape
-    start = _State(
-        exponent.new_full((num_rows, pairs), domain.start),
-        exponent.new_full((num_columns, pairs), domain.start),
-        torch.zeros(pairs, dtype=torch.int64, device=exponent.device),
-        exponent.new_full((pairs,), float("inf")),
-    )
-    marginals = (domain.marginal(rows), domain.marginal(columns))
-    kernel = domain.kernel(exponent)
-    state = solver.scalings(kernel, marginals, start, 0)
-    return domain.plan(kernel, state.row, state.column), state
-
-
-def _take(values: Tensor, pairs: Tensor) -> Tensor:
-    """Pick pairs on the last axis; a marginal that all pairs share has one entry there."""
-    return values if values.shape[-1] == 1 else values.index_select(-1, pairs)
+_Pairs = tuple[slice, slice]
 
 
 def _solve_stably(
-    solver: _Solver, exponent: Tensor, rows: Tensor, columns: Tensor
-) -> tuple[Tensor, _State]:
+    solver: Solver, exponent: Tensor, rows: Tensor, columns: Tensor
+) -> tuple[Tensor, State]:
     """Solve with logarithms, in float64, the pairs whose kernel would leave float32's range.
 
     The choice is made from the pair's own costs, so that its result does not depend on others.
@@ -213,17 +74,17 @@ def _solve_stably(
     for mask, chosen, dtype in ((~wide, solver, exponent.dtype), (wide, in_log, torch.float64)):
         pairs = mask.nonzero().squeeze(1)
         if len(pairs):
-            tensors = (_take(x, pairs).to(dtype) for x in (exponent, rows, columns))
-            parts.append((pairs, *_solve(chosen, *tensors)))
+            tensors = (take(x, pairs).to(dtype) for x in (exponent, rows, columns))
+            parts.append((pairs, *solve(chosen, *tensors)))
     if len(parts) == 1:
         _, plan, state = parts[0]
         return plan.to(exponent.dtype), state
     plan = torch.empty_like(exponent)
     count = torch.empty(exponent.shape[-1], dtype=torch.int64, device=exponent.device)
-    whole = _State(plan[:, 0].clone(), plan[0].clone(), count, torch.empty_like(plan[0, 0]))
+    whole = State(plan[:, 0].clone(), plan[0].clone(), count, torch.empty_like(plan[0, 0]))
     for pairs, part, state in parts:
         plan.index_copy_(-1, pairs, part.to(plan.dtype))
-        whole.put(pairs, _State(*(s.to(w.dtype) for s, w in zip(state, whole, strict=True))))
+        whole.put(pairs, State(*(s.to(w.dtype) for s, w in zip(state, whole, strict=True))))
     return plan, whole
 
 
@@ -280,12 +141,52 @@ def _of_block(marginal: Tensor, block: tuple[slice, slice]) -> Tensor:
     return (marginal if shared else marginal[block]).flatten(0, 1).t().contiguous()
 
 
-def _blocks(outer: int, inner: int, size: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(outer: int, inner: int, size: int) -> list[_Pairs]:
     """Cut an outer x inner grid of pairs into blocks of at most ``size`` pairs."""
     rows = max(1, size // max(inner, 1))
-    for first in range(0, outer, rows):
-        for start in range(0, inner, size):
-            yield slice(first, first + rows), slice(start, start + size)
+    firsts, starts = range(0, outer, rows), range(0, inner, size)
+    return [(slice(i, i + rows), slice(j, j + size)) for i in firsts for j in starts]
+
+
+class _Problem(NamedTuple):
+    """Costs P0 x P1 x T x N, marginals P0 x P1 x length (or 1 x 1 x length), and the results."""
+
+    cost: Tensor
+    rows: Tensor
+    columns: Tensor
+    plan: Tensor
+    iterations: Tensor
+    error: Tensor
+
+    def solve(self, solver: Solver, epsilon: float, blocks: list[_Pairs]) -> None:
+        """Fill in the results of every block."""
+        if self.cost.device.type == "cpu":
+            views = [self._on_cpu(pairs) for pairs in blocks]
+            solve = partial(
+                cpu.solve_block, solve=solver.plainly, epsilon=epsilon, limit=LARGEST_EXPONENT
+            )
+            # One stopping quantity: one block, which uses the threads inside.
+            largest = cpu.map_on_threads(solve, views)
+            blocks = [
+                b for b, size in zip(blocks, largest, strict=True) if not size <= LARGEST_EXPONENT
+            ]
+        for block in blocks:
+            self._solve_block(solver, epsilon, block)
+
+    def _on_cpu(self, pairs: _Pairs) -> cpu.Block:
+        cost = self.cost if self.cost.dtype in (torch.float32, torch.float64) else self.cost.float()
+        sides = (_of_block(marginal, pairs).numpy() for marginal in (self.rows, self.columns))
+        results = (x[pairs].numpy() for x in (self.plan, self.iterations, self.error))
+        return cpu.Block(cost[pairs].numpy(), *sides, *results)
+
+    def _solve_block(self, solver: Solver, epsilon: float, pairs: _Pairs) -> None:
+        exponent = _innermost(self.cost[pairs], self.rows.dtype).mul_(-1.0 / epsilon)
+        sides = (_of_block(marginal, pairs) for marginal in (self.rows, self.columns))
+        wide = _largest(exponent, self.cost) > LARGEST_EXPONENT
+        part, state = (_solve_stably if wide else solve)(solver, exponent, *sides)
+        _put_back(part, self.plan[pairs])
+        self.iterations[pairs] = state.iterations.view_as(self.iterations[pairs])
+        self.error[pairs] = state.error.view_as(self.error[pairs])
 
 
 def _check(cost: Tensor, epsilon: float, max_iter: int, stop_rule: str) -> None:
@@ -356,23 +257,16 @@ def sinkhorn(
     columns = _marginal(column_marginal, "column_marginal", cost, -1)
     if row_marginal is not None or column_marginal is not None:
         _check_mass(rows, columns)
-    grid = cost.reshape(*_two_axes(pairs), *sides)
+    grid = cost.detach().reshape(*_two_axes(pairs), *sides)
     plan = torch.empty_like(grid, dtype=rows.dtype)
     iterations = torch.zeros(grid.shape[:2], dtype=torch.int64, device=cost.device)
     error = torch.zeros(grid.shape[:2], dtype=rows.dtype, device=cost.device)
     if grid.numel():
-        solver = _Solver(LINEAR, max_iter, tolerance, stop_rule == "batch")
+        solver = Solver(LINEAR, max_iter, tolerance, stop_rule == "batch")
         size = chunk or max(1, CHUNK_ELEMENTS.get(cost.device.type, 1 << 25) // sides.numel())
         if solver.together:
             size = pairs.numel()
+        problem = _Problem(grid, rows, columns, plan, iterations, error)
         with torch.autocast(cost.device.type, enabled=False):
-            for block in _blocks(grid.shape[0], grid.shape[1], size):
-                exponent = _innermost(grid[block], rows.dtype).mul_(-1.0 / epsilon)
-                shares = (_of_block(marginal, block) for marginal in (rows, columns))
-                wide = _largest(exponent, cost) > LARGEST_EXPONENT
-                solve = _solve_stably if wide else _solve
-                part, state = solve(solver, exponent, *shares)
-                _put_back(part, plan[block])
-                iterations[block] = state.iterations.view_as(iterations[block])
-                error[block] = state.error.view_as(error[block])
+            problem.solve(solver, epsilon, _blocks(grid.shape[0], grid.shape[1], size))
     return SinkhornResult(plan.reshape(cost.shape), iterations.reshape(pairs), error.reshape(pairs))
