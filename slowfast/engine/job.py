@@ -14,7 +14,8 @@ from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.mixup import MixUp
 from slowfast.engine.batches import as_batch
-from slowfast.engine.setup import describe_model, display_mode, name_of_clip
+from slowfast.engine.figures import open_writer
+from slowfast.engine.setup import class_names, describe_model, display_mode, name_of_clip
 from slowfast.engine.state import BrokenVideos, Progress, RankState
 from slowfast.engine.stepper import Stepper
 from slowfast.engine.watch import LossWatch
@@ -160,7 +161,7 @@ def build_job(cfg: Any) -> Job:
         checkpointer=Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK, keep_last=cfg.TRAIN.KEEP_LAST),
         mix=_build_mix(cfg),
         figures=figures,
-        writer=TensorboardWriter(cfg) if cfg.TENSORBOARD.ENABLE and du.is_root_proc() else None,
+        writer=open_writer(cfg, class_names(cfg, unwrap(model))),
     )
     _announce_batch(job)
     return job

@@ -9,16 +9,17 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 from slowfast.errors import Interrupted, SlowFastError
 
 GRACE_SECONDS = 3.0
 NOTHING_SAVED = "interrupted before anything could be saved"
 SAVING_SECONDS = 300.0
+ECHO_SECONDS = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -63,9 +64,9 @@ def _worker(
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         result = fn(position, *args)
-        message = pickle.dumps((True, result if position == 0 else None))
+        message = pickle.dumps((True, result if position == 0 else None, time.monotonic()))
     except BaseException as error:  # noqa: BLE001 - the parent process raises it
-        pipe.send_bytes(pickle.dumps((False, _portable(error, rank))))
+        pipe.send_bytes(pickle.dumps((False, _portable(error, rank), time.monotonic())))
         os._exit(1)  # a broken group may not let the interpreter end in peace
     pipe.send_bytes(message)
 
@@ -117,38 +118,55 @@ def _death(process: Any, rank: int) -> WorkerError:
     return WorkerError(rank, f"(process {process.pid}) ended with exit code {code} and no message")
 
 
+class _Outcome(NamedTuple):
+    """How a worker ended: well with a result, or with an error; and when (the machine's clock)."""
+
+    good: bool
+    value: Any
+    when: float
+
+
+def _outcome(pipe: Connection, process: Any, rank: int, *, interrupted: bool) -> _Outcome:
+    try:
+        return _Outcome(*pickle.loads(pipe.recv_bytes()))
+    except EOFError:
+        process.join(GRACE_SECONDS)
+    error = Interrupted(NOTHING_SAVED) if interrupted else _death(process, rank)
+    return _Outcome(False, error, 0.0)  # a silent death comes first: other errors are its echo
+
+
+def _patience(outcomes: Iterable[_Outcome]) -> float:
+    """Return how many seconds the other workers are waited for, once some have ended."""
+    failed = [outcome for outcome in outcomes if not outcome.good]
+    if not failed:
+        return float("inf")
+    # Asked to stop, all of them stop: let the one that saves finish. After a failure only its
+    # echo is waited for, so that the cause can be told from it.
+    polite = all(isinstance(outcome.value, Interrupted) for outcome in failed)
+    return SAVING_SECONDS if polite else ECHO_SECONDS
+
+
 def _watch(
     processes: list[Any], pipes: list[Connection], first_rank: int, signals: list[int]
 ) -> Any:
-    """Return worker 0's result when all are done; raise the first failure."""
-    results: dict[int, Any] = {}
-    interrupted: Interrupted | None = None
-    deadline = float("inf")
-    while len(results) < len(processes):
-        waiting = [i for i in range(len(processes)) if i not in results]
-        wait([pipes[i] for i in waiting], timeout=min(1.0, max(0.0, deadline - time.monotonic())))
-        for i in waiting:
-            if not pipes[i].poll():
-                continue
-            try:
-                good, value = pickle.loads(pipes[i].recv_bytes())
-            except EOFError:
-                processes[i].join(GRACE_SECONDS)
-                good, value = False, _death(processes[i], first_rank + i)
-                if signals:
-                    value = interrupted or Interrupted(NOTHING_SAVED)
-            if not good and not isinstance(value, Interrupted):
-                raise value
-            if not good:
-                # The others were asked to stop as well: let the one that saves finish.
-                interrupted = interrupted or value
-                deadline = min(deadline, time.monotonic() + SAVING_SECONDS)
-            results[i] = value
-        if time.monotonic() > deadline:
+    """Return worker 0's result when all are done; raise what failed first."""
+    outcomes: dict[int, _Outcome] = {}
+    since = time.monotonic()
+    while len(outcomes) < len(processes):
+        left = since + _patience(outcomes.values()) - time.monotonic()
+        if left <= 0:
             break
-    if interrupted is not None:
-        raise interrupted
-    return results[0]
+        waiting = {pipes[i]: i for i in range(len(processes)) if i not in outcomes}
+        for pipe in wait(list(waiting), timeout=min(left, 1.0)):
+            i = waiting[pipe]  # type: ignore[index]
+            outcomes[i] = _outcome(
+                pipes[i], processes[i], first_rank + i, interrupted=bool(signals)
+            )
+            since = time.monotonic()
+    failed = [outcome for outcome in outcomes.values() if not outcome.good]
+    if failed:
+        raise min(failed, key=lambda o: (isinstance(o.value, Interrupted), o.when)).value
+    return outcomes[0].value
 
 
 def run_workers(

@@ -23,8 +23,8 @@ def run(cfg: Any, init_method: str | None = None) -> dict[str, Any]:
         cfg: frozen config.
         init_method: where several processes meet; see ``launch``.
 
-    Returns what the phases returned, as {"train": ..., "test": ...}; a phase that is switched off
-    is absent. Raises UsageError, DataError, Interrupted, or whatever failed.
+    Returns what the phases returned, as {"train": ..., "test": ..., "visualise": None}; a phase
+    that is switched off is absent. Raises UsageError, DataError, Interrupted, or whatever failed.
     """
     facts = launch_facts(num_gpus=cfg.NUM_GPUS, num_shards=cfg.NUM_SHARDS, shard_id=cfg.SHARD_ID)
     setup_logging(cfg.OUTPUT_DIR, rank=facts.rank)
@@ -36,9 +36,11 @@ def run_phases(cfg: Any) -> dict[str, Any]:
     """Write what describes the run, then run its phases in this process; see ``run``."""
     prepare_output(cfg)
     log_ranks()
+    board = cfg.TENSORBOARD
     phases: list[tuple[str, bool, str]] = [
         ("train", cfg.TRAIN.ENABLE, "slowfast.engine.train"),
         ("test", cfg.TEST.ENABLE, "slowfast.engine.test"),
+        ("visualise", board.ENABLE and bool(board.PREDICTIONS_PATH), "slowfast.engine.figures"),
     ]
     results = {}
     for name, enabled, module in phases:

@@ -10,6 +10,7 @@ from typing import Any
 
 from slowfast.datasets.loader import shuffle_dataset
 from slowfast.engine.batches import training_errors
+from slowfast.engine.figures import plot_validation
 from slowfast.engine.interrupt import StopRequest
 from slowfast.engine.job import Job, build_job
 from slowfast.engine.persist import (
@@ -169,5 +170,6 @@ def evaluate_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
         raise Interrupted(stop.message(saved_where(path))) from None
     failed_in_validation(job.last_stats.pop("failed"))
     job.log_scalars(job.last_stats, (epoch + 1) * job.iters)
+    plot_validation(job.writer, job.val_meter, epoch)
     if job.cfg.TRAIN.SAVE_BEST and job.val_meter.improved:
         save_best(job)

@@ -62,6 +62,8 @@ class ValMeter(Meter):
     @classmethod
     def from_cfg(cls, cfg: Any, max_iter: int) -> ValMeter:
         """Return the meter that the options ask for."""
+        board = cfg.TENSORBOARD
+        figures = board.ENABLE and (board.CONFUSION_MATRIX.ENABLE or board.HISTOGRAM.ENABLE)
         return cls(
             max_iter,
             max_epoch=cfg.SOLVER.MAX_EPOCH,
@@ -69,7 +71,7 @@ class ValMeter(Meter):
             output_dir=cfg.OUTPUT_DIR,
             num_classes=cfg.MODEL.NUM_CLASSES,
             multi_label=cfg.DATA.MULTI_LABEL,
-            keep_predictions=cfg.TENSORBOARD.ENABLE,
+            keep_predictions=figures,
         )
 
     def reset(self) -> None:
