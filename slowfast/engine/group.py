@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -160,6 +160,12 @@ def check_ranks_agree(name: str, value: object) -> None:
         value: anything picklable with an equality.
     """
     _require_equal(name, du.all_gather_object(value))
+
+
+def check_same_data(phase: str, dataset: object) -> None:
+    """Raise UsageError on every rank when their lists of ``phase`` ("test") differ in length."""
+    size = len(dataset) if isinstance(dataset, Sized) else -1
+    check_ranks_agree(f"the number of {phase} clips", size)
 
 
 @contextmanager

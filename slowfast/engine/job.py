@@ -15,6 +15,7 @@ from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.mixup import MixUp
 from slowfast.engine.batches import as_batch
 from slowfast.engine.figures import open_writer
+from slowfast.engine.group import check_same_data
 from slowfast.engine.setup import class_names, describe_model, display_mode, name_of_clip
 from slowfast.engine.state import BrokenVideos, Progress, RankState
 from slowfast.engine.stepper import Stepper
@@ -142,6 +143,8 @@ def build_job(cfg: Any) -> Job:
     loss = build_loss(cfg)
     train_loader = construct_loader(cfg, "train")
     val_loader = construct_loader(cfg, "val")
+    check_same_data("training", train_loader.dataset)
+    check_same_data("validation", val_loader.dataset)
     optimizer = construct_optimizer(model, cfg)
     stepper = Stepper.from_cfg(cfg, model, optimizer, cfg.TRAIN.ACCUMULATION_STEPS)
     job = Job(

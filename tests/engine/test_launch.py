@@ -268,6 +268,9 @@ def _disagree() -> str:
     group.check_ranks_agree("the number of classes", 5)
     with pytest.raises(UsageError, match=r"number of videos of rank 1 \(11\) .* rank 0 \(10\)"):
         group.check_ranks_agree("the number of videos", 10 + du.get_rank())
+    with pytest.raises(UsageError, match=r"the number of test clips of rank 1 \(3\)"):
+        group.check_same_data("test", range(2 + du.get_rank()))
+    group.check_same_data("test", iter([]))  # a data set without a length
     return "seen"
 
 
