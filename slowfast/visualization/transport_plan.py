@@ -36,7 +36,7 @@ class PlanPanel(NamedTuple):
 def frame_shares(plan_TN: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Return how each frame's mass is shared among the descriptors: rows of T x N sum to 1.
 
-    >>> frame_shares(np.array([[0.3, 0.1], [0.0, 0.6]])).tolist()
+    >>> frame_shares(np.array([[0.3, 0.1], [0.0, 0.6]])).round(6).tolist()
     [[0.75, 0.25], [0.0, 1.0]]
     """
     return plan_TN / plan_TN.sum(axis=1, keepdims=True)
