@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import cv2
@@ -24,6 +25,15 @@ __all__ = ["ExactBatchSampler", "TrainBatchSampler", "construct_loader", "shuffl
 SPLITS = ("train", "val", "test")
 
 
+def _pass_over_once(number: int, frame: FrameType | None) -> None:
+    """Obey the next SIGTERM, not this one: a queue sends the first to the whole process group.
+
+    The main process finishes its step and saves. Torch's own handler would end this process at
+    once, and the main process with it.
+    """
+    signal.signal(number, signal.SIG_DFL)
+
+
 class WorkerInit:
     """Prepare a loading process: one thread, and global generators of its own.
 
@@ -41,6 +51,7 @@ class WorkerInit:
         # Ctrl-C reaches the whole process group; the main process decides what becomes of it
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _pass_over_once)
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
         drawn = generator(self.seed, int(self.epoch), self.rank, worker).integers(0, 2**32, 3)

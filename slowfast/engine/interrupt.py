@@ -26,9 +26,9 @@ class StopRequest:
 
     The first signal sets a flag that the training loop looks at between optimizer steps; inside
     ``immediately`` it raises Interrupted on the spot. A second signal does what it would have done
-    without us, so that a hung run can be ended. Loading processes, which inherit the handlers, pass
-    over the first signal: a Ctrl-C or a queue's SIGTERM reaches the whole process group, and the
-    batch in flight is still wanted.
+    without us, so that a hung run can be ended. Forked loading processes, which inherit the
+    handlers, pass over the first signal (see also ``datasets.loader.WorkerInit``): a Ctrl-C or a
+    queue's SIGTERM reaches the whole process group, and the batch in flight is still wanted.
 
     Args:
         device: where the ranks agree about the flag (NCCL has no CPU collectives).

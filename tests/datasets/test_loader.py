@@ -1,3 +1,4 @@
+import os
 import random
 import signal
 
@@ -193,11 +194,14 @@ def test_two_processes_share_the_work_of_one(cfg):
 
 def test_a_loading_process_uses_one_thread_and_leaves_ctrl_c_to_the_main_process():
     before = signal.getsignal(signal.SIGINT), torch.get_num_threads(), cv2.getNumThreads()
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         WorkerInit(1, 0)(3)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         assert torch.get_num_threads() == 1
+        os.kill(os.getpid(), signal.SIGTERM)  # passed over; the next one would count
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         drawn = random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
         signal.signal(signal.SIGINT, handler := lambda *args: None)
         WorkerInit(1, 0)(3)
@@ -207,6 +211,7 @@ def test_a_loading_process_uses_one_thread_and_leaves_ctrl_c_to_the_main_process
         assert drawn[0] != random.random()
     finally:
         signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, terminate)
         torch.set_num_threads(before[1])
         cv2.setNumThreads(before[2])
 
