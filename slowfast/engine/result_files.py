@@ -24,21 +24,21 @@ logger = get_logger(__name__)
 
 
 def write_result(
+    folder: Path,
     cfg: Any,
     result: Mapping[str, Any],
     scores: VideoScores,
     names: Sequence[str],
     paths: Sequence[str],
 ) -> None:
-    """Write the files of one test into OUTPUT_DIR, on the first rank only.
+    """Write the files of one test into ``folder``, on the first rank only.
 
     ``results.json``; ``predictions.jsonl`` with TEST.SAVE_PREDICTIONS; TEST.SAVE_RESULTS_PATH; for
-    one label per video ``confusion_matrix.csv`` and ``per_class.txt``. Where several view counts
-    are tested, each has a folder ``views_<clips>x<crops>`` of its own, and the last one's files are
-    in OUTPUT_DIR too.
+    one label per video ``confusion_matrix.csv`` and ``per_class.txt``.
 
     Args:
-        cfg: reads OUTPUT_DIR and TEST.
+        folder: where to.
+        cfg: reads TEST.
         result: content of ``results.json``.
         scores: of all listed videos.
         names: class names by id, or empty.
@@ -46,7 +46,6 @@ def write_result(
     """
     if not du.is_root_proc():
         return
-    folder = Path(cfg.OUTPUT_DIR)
     write_json(folder / "results.json", result)
     if cfg.TEST.SAVE_PREDICTIONS:
         write_predictions(folder / "predictions.jsonl", scores, paths, names)

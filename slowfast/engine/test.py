@@ -6,6 +6,7 @@ Read ``test`` first, then the functions that it calls, from top to bottom.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,17 +16,21 @@ from torch.utils.data import DataLoader
 from slowfast.config.derive import view_counts
 from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch, as_logits
+from slowfast.engine.figures import open_writer, plot_scores
+from slowfast.engine.group import check_same_data
 from slowfast.engine.result_files import log_result, write_result
 from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
 from slowfast.engine.weights import load_test_weights
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.meters import TestMeter
 from slowfast.evaluation.multiview import VideoScores, ViewEnsemble
-from slowfast.evaluation.results import summarize
+from slowfast.evaluation.results import summarize, write_json
 from slowfast.models.build import build_model, call_model, unwrap
 from slowfast.structures import Encoded, VideoBatch
+from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 from slowfast.utils.progress import progress_line
+from slowfast.visualization.tensorboard_vis import TensorboardWriter
 
 logger = get_logger(__name__)
 
@@ -46,12 +51,15 @@ def test(cfg: Any) -> dict[str, Any]:
     model = unwrap(build_model(cfg))
     figures = describe_model(cfg, model)
     weights = load_test_weights(cfg, model)
+    names = class_names(cfg, model)
+    writer = open_writer(cfg, names)
     results: dict[int, dict[str, Any]] = {}
-    for clips in view_counts(cfg):
+    counts = view_counts(cfg)
+    for clips in counts:
         view_cfg = with_views(cfg, clips)
         loader = construct_loader(view_cfg, "test")
-        scores = score_videos(view_cfg, model, loader)
-        names = class_names(cfg, model)
+        check_same_data("test", loader.dataset)
+        scores = score_videos(view_cfg, model, loader, writer)
         result = {
             "protocol": cfg.TEST.PROTOCOL,
             "split": cfg.TEST.SPLIT,
@@ -62,12 +70,20 @@ def test(cfg: Any) -> dict[str, Any]:
             **summarize(scores, names),
         }
         results[clips] = result
-        write_result(view_cfg, result, scores, names, video_paths(loader.dataset))
+        folder = result_folder(cfg, clips if len(counts) > 1 else None)
+        write_result(folder, cfg, result, scores, names, video_paths(loader.dataset))
         log_result(result, figures, model)
+        plot_scores(writer, scores, clips)
     return finish(cfg, results)
 
 
 test.__test__ = False  # type: ignore[attr-defined] # a name that PySlowFast's scripts import; not for pytest
+
+
+def result_folder(cfg: Any, clips: int | None) -> Path:
+    """Return OUTPUT_DIR, or below it the folder of one of several view counts."""
+    folder = Path(cfg.OUTPUT_DIR)
+    return folder if clips is None else folder / f"views_{clips}x{cfg.TEST.NUM_SPATIAL_CROPS}"
 
 
 def with_views(cfg: Any, clips: int) -> Any:
@@ -80,8 +96,13 @@ def with_views(cfg: Any, clips: int) -> Any:
     return copy
 
 
-def score_videos(cfg: Any, model: nn.Module, loader: DataLoader) -> VideoScores:
-    """Return the scores of all listed videos, gathered over ranks; every rank calls it."""
+def score_videos(
+    cfg: Any, model: nn.Module, loader: DataLoader, writer: TensorboardWriter | None = None
+) -> VideoScores:
+    """Return the scores of all listed videos, gathered over ranks; every rank calls it.
+
+    ``writer`` gets the clips of this rank that were classified wrongly, if it is to show them.
+    """
     views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
     clips = getattr(loader.dataset, "num_videos", None)
     clips = len(loader.dataset) if clips is None else clips  # type: ignore[arg-type]
@@ -108,7 +129,10 @@ def score_videos(cfg: Any, model: nn.Module, loader: DataLoader) -> VideoScores:
             meter.data_toc()
             ensemble.fail(batch.meta.get("failed", []))
             for part in chunks(batch, share):
-                ensemble.update(scorer(part), part.labels, part.index)
+                outputs = scorer(part)
+                ensemble.update(outputs, part.labels, part.index)
+                if writer is not None and not scorer.features and not scorer.multi_label:
+                    writer.add_wrong_predictions(part.inputs, outputs, part.labels)
             meter.iter_toc()
             meter.update_stats(len(batch))
             meter.log_iter_stats(iteration)
@@ -177,13 +201,18 @@ class Scorer:
 
 
 def finish(cfg: Any, results: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Return the last result with the sweep; refuse to call a test with failed videos a success."""
+    """Return the last result; with several, OUTPUT_DIR's ``results.json`` holds their sweep too.
+
+    Raises DataError where videos failed, since such a test is no success.
+    """
     last = dict(list(results.values())[-1])
     if len(results) > 1:
         last["sweep"] = {
             str(clips): {key: result[key] for key in ("top1", "top5", "map") if key in result}
             for clips, result in results.items()
         }
+        if du.is_root_proc():
+            write_json(Path(cfg.OUTPUT_DIR, "results.json"), last)
     failed = last["failed"]
     if failed and not cfg.TEST.ALLOW_FAILED:
         first = failed[0]
