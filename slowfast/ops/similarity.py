@@ -50,3 +50,17 @@ def mean_frame_cosine(video_BTD: Tensor, text_KD: Tensor) -> Tensor:
     """Return B x K: cosine of the mean of *un-normalised* frame features (ViFi-CLIP's order)."""
     with torch.autocast(video_BTD.device.type, enabled=False):
         return normalize(video_BTD.float().mean(dim=1)) @ normalize(text_KD).mT
+
+
+def semantic_density(text_KND: Tensor) -> float:
+    """Return the mean cosine between the features of two different classes (OST figure 2).
+
+    A class's feature is the mean of its unit text features, normalised again. Needs K > 1.
+
+    >>> semantic_density(torch.tensor([[[1.0, 0.0]], [[0.0, 2.0]], [[1.0, 0.0]]]))
+    0.3333333432674408
+    """
+    class_KD = normalize(normalize(text_KND).mean(dim=1))
+    together = class_KD.sum(dim=0)
+    num = len(class_KD)
+    return float((together @ together - class_KD.square().sum()) / (num * (num - 1)))
