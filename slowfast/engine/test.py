@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from slowfast.config.derive import view_counts
 from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch, as_logits
+from slowfast.engine.facts import describe_test
 from slowfast.engine.figures import open_writer, plot_scores
 from slowfast.engine.group import check_same_data
 from slowfast.engine.result_files import log_result, write_result
@@ -60,9 +61,11 @@ def test(cfg: Any) -> dict[str, Any]:
         loader = construct_loader(view_cfg, "test")
         check_same_data("test", loader.dataset)
         scores = score_videos(view_cfg, model, loader, writer)
+        paths = video_paths(loader.dataset)
         result = {
             "protocol": cfg.TEST.PROTOCOL,
             "split": cfg.TEST.SPLIT,
+            **describe_test(view_cfg, paths),
             "weights": weights,
             "num_clips": clips,
             "num_crops": cfg.TEST.NUM_SPATIAL_CROPS,
@@ -71,7 +74,7 @@ def test(cfg: Any) -> dict[str, Any]:
         }
         results[clips] = result
         folder = result_folder(cfg, clips if len(counts) > 1 else None)
-        write_result(folder, cfg, result, scores, names, video_paths(loader.dataset))
+        write_result(folder, cfg, result, scores, names, paths)
         log_result(result, figures, model)
         plot_scores(writer, scores, clips)
     return finish(cfg, results)

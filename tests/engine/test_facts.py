@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from slowfast.engine.facts import describe_test, digest_of_videos, shots_of
+from tests.engine.tiny import tiny_cfg
+
+
+@pytest.mark.parametrize(
+    ("name", "shots"),
+    [
+        ("splits/train1_few_shot_8.txt", 8),
+        ("base_train_16shot_seed3.csv", 16),
+        ("train-4-shot.csv", 4),
+        ("16shot/train.csv", None),
+        ("train.csv", None),
+        ("", None),
+    ],
+)
+def test_shots_are_read_from_the_name_of_the_list(name, shots):
+    assert shots_of(name) == shots
+
+
+def test_the_same_videos_have_the_same_digest():
+    one = digest_of_videos(["train/a.mp4", "test/b.mp4"])
+    assert one == digest_of_videos(["b.webm", "a.webm"])
+    assert one != digest_of_videos(["a.mp4"])
+    assert len(one) == 12
+    assert digest_of_videos([]) == ""
+    assert digest_of_videos(["bad\udcff.avi"])  # a name that is no UTF-8
+
+
+def test_the_data_set_is_named_by_the_folder_of_its_classes(tmp_path):
+    cfg = tiny_cfg(tmp_path).clone()
+    cfg.defrost()
+    assert describe_test(cfg, [])["dataset"] == "TinyClips"
+    cfg.TEXT.CLASSES = "label_db/hmdb51/classes_published.csv"
+    cfg.DATA.TRAIN_FILE, cfg.DATA.TEST_FILE = "train_2shot_seed5.csv", "val1.txt"
+    facts = describe_test(cfg, ["a.avi"])
+    assert facts["dataset"] == "hmdb51"
+    assert (facts["shots"], facts["test_list"], facts["seed"]) == (2, "val1.txt", 1)
+    assert facts["test_videos"] == digest_of_videos(["a.avi"])
