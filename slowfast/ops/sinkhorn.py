@@ -141,9 +141,13 @@ def _of_block(marginal: Tensor, block: tuple[slice, slice]) -> Tensor:
     return (marginal if shared else marginal[block]).flatten(0, 1).t().contiguous()
 
 
-def _blocks(outer: int, inner: int, size: int) -> list[_Pairs]:
-    """Cut an outer x inner grid of pairs into blocks of at most ``size`` pairs."""
-    rows = max(1, size // max(inner, 1))
+def _blocks(outer: int, inner: int, size: int, threads: int) -> list[_Pairs]:
+    """Cut an outer x inner grid of pairs into blocks of at most ``size`` pairs.
+
+    Every thread should get as many of them as any other.
+    """
+    number = -(-outer // max(1, size // max(inner, 1)))
+    rows = -(-outer // (-(-number // threads) * threads))
     firsts, starts = range(0, outer, rows), range(0, inner, size)
     return [(slice(i, i + rows), slice(j, j + size)) for i in firsts for j in starts]
 
@@ -264,9 +268,10 @@ def sinkhorn(
     if grid.numel():
         solver = Solver(LINEAR, max_iter, tolerance, stop_rule == "batch")
         size = chunk or max(1, CHUNK_ELEMENTS.get(cost.device.type, 1 << 25) // sides.numel())
+        threads = torch.get_num_threads() if cost.device.type == "cpu" else 1
         if solver.together:
-            size = pairs.numel()
+            size, threads = pairs.numel(), 1
         problem = _Problem(grid, rows, columns, plan, iterations, error)
         with torch.autocast(cost.device.type, enabled=False):
-            problem.solve(solver, epsilon, _blocks(grid.shape[0], grid.shape[1], size))
+            problem.solve(solver, epsilon, _blocks(grid.shape[0], grid.shape[1], size, threads))
     return SinkhornResult(plan.reshape(cost.shape), iterations.reshape(pairs), error.reshape(pairs))
