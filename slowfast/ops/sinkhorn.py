@@ -236,8 +236,7 @@ def sinkhorn(
         cost: (..., T, N), any float type; computed in float32 (float64 if given), even under
             autocast. Pairs with |cost| / epsilon above 30 are solved with logarithms in float64.
         epsilon: strength of the entropy; the paper's lambda.
-        max_iter: most iterations.
-        tolerance: absolute; 0 runs all of ``max_iter``.
+        max_iter, tolerance: most iterations; when to stop (absolute; 0 runs all of them).
         stop_rule: "pair" stops each problem by its own mean, so that its plan is the same bit for
             bit in any company. "batch" takes the mean over all problems of the call
             (parity: the published rule) and holds them in memory together.
