@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import random
 import signal
 from collections.abc import Iterator
@@ -25,15 +27,6 @@ __all__ = ["ExactBatchSampler", "TrainBatchSampler", "construct_loader", "shuffl
 SPLITS = ("train", "val", "test")
 
 
-def _pass_over_once(number: int, frame: FrameType | None) -> None:
-    """Obey the next SIGTERM, not this one: a queue sends the first to the whole process group.
-
-    The main process finishes its step and saves. Torch's own handler would end this process at
-    once, and the main process with it.
-    """
-    signal.signal(number, signal.SIG_DFL)
-
-
 class WorkerInit:
     """Prepare a loading process: one thread, and global generators of its own.
 
@@ -45,19 +38,33 @@ class WorkerInit:
         self.seed = seed
         self.rank = rank
         self.epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        # Set before multiprocessing, at the main process's exit, ends its children by SIGTERM and
+        # waits for them: a loader that is still alive then would otherwise hold it up for ever.
+        self.leaving = torch.zeros(1, dtype=torch.int64).share_memory_()
+        atexit.register(self.leaving.fill_, 1)
 
     def __call__(self, worker: int) -> None:
         """Run in loading process number ``worker``."""
         # Ctrl-C reaches the whole process group; the main process decides what becomes of it
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, _pass_over_once)
+        signal.signal(signal.SIGTERM, self._pass_over_once)
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
         drawn = generator(self.seed, int(self.epoch), self.rank, worker).integers(0, 2**32, 3)
         random.seed(int(drawn[0]))
         np.random.seed(int(drawn[1]))  # noqa: NPY002 - people's data sets draw from it
         torch.manual_seed(int(drawn[2]))
+
+    def _pass_over_once(self, number: int, frame: FrameType | None) -> None:
+        """Obey the next SIGTERM, not this one: a queue sends the first to the whole process group.
+
+        The main process finishes its step and saves. Torch's own handler would end this process at
+        once, and the main process with it.
+        """
+        signal.signal(number, signal.SIG_DFL)
+        if self.leaving:
+            os.kill(os.getpid(), number)
 
 
 class VideoLoader(DataLoader):

@@ -1,6 +1,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -214,6 +216,30 @@ def test_a_loading_process_uses_one_thread_and_leaves_ctrl_c_to_the_main_process
         signal.signal(signal.SIGTERM, terminate)
         torch.set_num_threads(before[1])
         cv2.setNumThreads(before[2])
+
+
+SCRIPT = """
+from torch.utils.data import Dataset
+from slowfast.datasets.loader import VideoLoader, WorkerInit
+class Numbers(Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, i):
+        return i
+loader = VideoLoader(
+    Numbers(), num_workers=1, persistent_workers=True, worker_init_fn=WorkerInit(0, 0)
+)
+for batch in loader:
+    raise RuntimeError("boom")
+"""
+
+
+def test_a_failing_run_ends_although_its_loader_is_alive():
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: boom" in done.stderr
 
 
 def test_a_decode_error_of_a_custom_data_set_passes_through(cfg, monkeypatch):
