@@ -52,9 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes = Sizes(args.train, args.test_seen, args.test_unseen)
     generate = GENERATOR_REGISTRY.get("demo_actions")
     try:
-        folder = generate(
-            args.out, seed=args.seed, sizes=sizes, workers=args.workers, report=show
-        )
+        folder = generate(args.out, seed=args.seed, sizes=sizes, workers=args.workers, report=show)
     except SlowFastError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

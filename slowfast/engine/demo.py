@@ -232,4 +232,4 @@ def _draw(demo: Demo, seed: int, path: Path) -> Path | None:
         return None
     explain = Explainer(cfg)
     best = max((explain(video) for video in videos), key=lambda found: found.sharpness)
-    return draw_explanation(best, path)
+    return draw_explanation(best, path, note=", none of them seen in training")

@@ -143,13 +143,17 @@ def confident_videos(predictions: str | Path, count: int) -> list[int]:
     return [row["id"] for row in right[:count]]
 
 
-def draw_explanation(explanation: Explanation, path: str | Path) -> Path:
-    """Write the picture of an explanation; raises UsageError without matplotlib."""
+def draw_explanation(explanation: Explanation, path: str | Path, *, note: str = "") -> Path:
+    """Write the picture of an explanation; raises UsageError without matplotlib.
+
+    Args:
+        note: what to say of the classes, such as ", none of them seen in training".
+    """
     right = explanation.recognised == explanation.label
     subtitle = (
         f"{Path(explanation.path).name}: "
         f"{'recognised' if right else f'in truth {explanation.label}, taken for this'} "
-        f"with score {explanation.score:.2f} among {explanation.num_classes} classes"
+        f"with score {explanation.score:.2f} among {explanation.num_classes} classes{note}"
     )
     figure = draw_transport_plans(
         explanation.frames,

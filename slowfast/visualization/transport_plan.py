@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 _INK, _FAINT = "#22303c", "#7b8794"
 _TINTS = {"spatial": "#0f766e", "temporal": "#b45309"}
-_CELL, _TEXT_WIDTH, _ROW = 1.0, 3.7, 0.44  # inches: frame column, descriptor column, map row
+_CELL, _TEXT_WIDTH, _ROW, _PAD = (
+    1.0,
+    3.8,
+    0.44,
+    0.05,
+)  # inches: frame column, descriptor column, map row, gap
 
 
 class PlanPanel(NamedTuple):
@@ -68,8 +73,10 @@ def draw_transport_plans(
     _check(len(frames), panels)
     figure_class = _import_figure()
     num_frames = len(frames)
-    heights = [1.08 * _CELL] + [_ROW * len(panel.descriptors) for panel in panels]
-    above, between, below = 0.85, 0.52, 0.62
+    tallest = max(frame.shape[0] / frame.shape[1] for frame in frames)
+    side = _CELL - 2 * _PAD
+    heights = [side * min(1.0, tallest)] + [_ROW * len(panel.descriptors) for panel in panels]
+    above, between, below = 0.92, 0.52, 0.62
     width = _TEXT_WIDTH + num_frames * _CELL + 0.25
     height = above + sum(heights) + between * len(panels) + below
     figure: Figure = figure_class(figsize=(width, height), facecolor="white", dpi=110)
@@ -132,10 +139,9 @@ def _draw_frames(
 ) -> None:
     """Draw the frames in one row, each above its column of the maps."""
     width, height = figure.get_size_inches()
-    pad = 0.05
+    side = _CELL - 2 * _PAD
     for t, frame in enumerate(frames):
-        left = _TEXT_WIDTH + t * _CELL + pad
-        side = _CELL - 2 * pad
+        left = _TEXT_WIDTH + t * _CELL + _PAD
         axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
         axes.imshow(frame, interpolation="nearest")
         axes.set(xticks=[], yticks=[], anchor="S")
@@ -165,7 +171,7 @@ def _draw_map(axes: Axes, panel: PlanPanel, brightest: float) -> None:
     axes.grid(which="minor", color="white", linewidth=2.5)
     axes.tick_params(which="both", length=0)
     axes.set_xticks([])
-    labels = [textwrap.fill(text, 46) for text in panel.descriptors]
+    labels = [textwrap.fill(text, 50) for text in panel.descriptors]
     axes.set_yticks(range(num_descriptors), labels, size=9, color=_INK)
     axes.spines[:].set_visible(False)
     heading = f"{panel.kind} descriptors".replace("spatial", "spatio")

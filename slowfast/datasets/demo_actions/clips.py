@@ -54,6 +54,6 @@ def random_clip(composition: Composition, seed: int, index: int) -> ClipSpec:
         pace=rng.uniform(),
         heading=rng.uniform(0, 2 * math.pi),
         shake=rng.uniform(0, 1.5),
-        noise=rng.uniform(0.01, 0.04),
+        noise=rng.uniform(0.005, 0.025),
         noise_seed=int(rng.integers(2**31)),
     )
