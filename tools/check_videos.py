@@ -17,37 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from slowfast.datasets.annotations import VideoList, read_list
-from slowfast.datasets.decoder import VideoReader
-from slowfast.errors import DecodeError, SlowFastError, UsageError
+from slowfast.datasets.preparation.checking import Verdict, check_video
+from slowfast.errors import SlowFastError, UsageError
 
 REPORT_SECONDS = 5.0
-
-
-class Verdict(NamedTuple):
-    """What the check of one video gave; ``problem`` is empty for a good one."""
-
-    path: str
-    frames: int
-    problem: str
-
-
-def check_video(path: str, *, quick: bool = False, min_frames: int = 1) -> Verdict:
-    """Open ``path``, count its frames and decode all of them (``quick``: the first and last)."""
-    try:
-        with VideoReader(path) as reader:
-            n = reader.num_frames
-            reader.read([0, n - 1])
-            frames = n if quick else reader.count_decodable()
-    except DecodeError as error:
-        return Verdict(path, 0, error.reason)
-    if frames < n:
-        return Verdict(path, frames, f"{n} frames are listed, {frames} can be decoded")
-    if frames < min_frames:
-        return Verdict(path, frames, f"only {frames} frames")
-    return Verdict(path, frames, "")
 
 
 def check_all(

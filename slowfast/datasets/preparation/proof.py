@@ -1,0 +1,128 @@
+"""Prove labels against what folders and file names say."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from slowfast.datasets.preparation.class_table import ClassTable
+from slowfast.errors import DataError
+
+UCF_FILE = re.compile(r"v_(.+)_g\d+_c\d+")
+# HMDB-51: title_class_body_camera_people_view_quality_number
+HMDB_FILE = re.compile(r"(.+)_[fhlu]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:bad|med|goo)_\d+")
+SHOWN = 5
+
+
+class Evidence(NamedTuple):
+    """The class that a path speaks for; ``certain`` unless titles may imitate a class name."""
+
+    label: int
+    reason: str
+    certain: bool = True
+
+
+@dataclass
+class Proof:
+    """What became of the labels of a list.
+
+    ``proven``: videos whose naming agrees; ``silent``: videos whose naming says nothing; ``odd``:
+    single videos whose title speaks for another class than the official list.
+    """
+
+    proven: int = 0
+    silent: int = 0
+    odd: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def evidence(path: str, classes: ClassTable, known: Mapping[str, int]) -> list[Evidence]:
+    """Return the classes that a video's path speaks for.
+
+    Args:
+        path: relative path of the video, or of its folder of images.
+        classes: classes of the data set.
+        known: labels of the official annotation by file name without suffix.
+    """
+    place = PurePosixPath(path)
+    stem = place.stem if place.suffix else place.name
+    found: list[Evidence] = []
+    if stem in known:
+        found.append(Evidence(known[stem], "official annotation"))
+    if place.parent.name and (label := classes.get(place.parent.name)) is not None:
+        found.append(Evidence(label, "folder"))
+    if (match := UCF_FILE.fullmatch(stem)) and (label := classes.get(match[1])) is not None:
+        found.append(Evidence(label, "file name"))
+    if (match := HMDB_FILE.fullmatch(stem)) and (label := _suffix(match[1], classes)) is not None:
+        found.append(Evidence(label, "file name", certain=False))
+    return found
+
+
+def _suffix(title: str, classes: ClassTable) -> int | None:
+    """Return the label of the longest class name at the end of ``title``."""
+    words = title.split("_")
+    for count in range(min(3, len(words)), 0, -1):
+        if (label := classes.get("_".join(words[-count:]))) is not None:
+            return label
+    return None
+
+
+def prove(
+    where: str,
+    videos: Iterable[tuple[str, int]],
+    classes: ClassTable,
+    known: Mapping[str, int] | None = None,
+) -> Proof:
+    """Compare the labels of (path, label) pairs with their naming.
+
+    A title of HMDB-51 that ends in another class's name is reported; only when most videos of a
+    label speak for another class is that a contradiction.
+
+    Raises:
+        DataError: folders, file names or the official annotation contradict labels; the first few
+            videos are named.
+    """
+    proof = Proof()
+    wrong: list[str] = []
+    doubts: dict[int, list[str]] = defaultdict(list)
+    sizes: Counter[int] = Counter()
+    for path, label in videos:
+        sizes[label] += 1
+        found = evidence(path, classes, known or {})
+        certain = [item for item in found if item.certain]
+        against = [item for item in certain or found if item.label != label]
+        if not found:
+            proof.silent += 1
+        elif not against:
+            proof.proven += 1
+        else:
+            text = (f"{path} has label {label} ({classes.folders[label]!r}), its "
+                    f"{against[0].reason} says {classes.folders[against[0].label]!r}")  # fmt: skip
+            (wrong if certain else doubts[label]).append(text)
+    for label, texts in doubts.items():
+        (wrong if len(texts) > sizes[label] / 2 else proof.odd).extend(texts)
+    if wrong:
+        more = f"; {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise DataError(
+            f"{where}: labels contradict the videos: {'; '.join(wrong[:SHOWN])}{more}. The list "
+            "counts classes in another order, or videos lie in wrong folders"
+        )
+    proof.notes += _exchanged(classes)
+    return proof
+
+
+def _exchanged(classes: ClassTable) -> list[str]:
+    labels = classes.exchanged()
+    if not labels:
+        return []
+    pairs = ", ".join(
+        f"{i} {classes.names[i]!r} (videos of {classes.folders[i]!r})" for i in labels
+    )
+    return [
+        f"labels agree with the videos, but published names are exchanged for {len(labels)} "
+        f"classes: {pairs}; texts of these names are scored against the other class's videos"
+    ]
