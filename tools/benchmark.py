@@ -93,7 +93,7 @@ def measure(args: argparse.Namespace) -> None:
     """Run the subcommand of ``args``."""
     import torch
 
-    from tools.benchmarks.core import Settings
+    from tools.benchmarks.core import Neighbours, Settings
 
     present = torch.cuda.is_available()
     if args.device == "cuda" and not present:
@@ -105,7 +105,9 @@ def measure(args: argparse.Namespace) -> None:
     module = importlib.import_module(f"tools.benchmarks.{command.module}")
     try:
         settings = Settings(args.repeats, args.warmup, device, args.bf16)
+        neighbours = Neighbours()
         report = getattr(module, command.run)(args, settings)
+        report.others = neighbours.share()
         report.show()
         if args.json:
             report.write(args.json)

@@ -149,6 +149,15 @@ def test_a_race_calls_each_contender_once_a_round():
     assert [len(seconds) for seconds in rounds.values()] == [2, 2]
 
 
+def test_neighbours_are_counted_without_ourselves(monkeypatch):
+    times = iter([(0.0, 10.0, 5.0), (2.0, 13.0, 7.0)])
+    monkeypatch.setattr(core.Neighbours, "_now", staticmethod(lambda: next(times)))
+    monkeypatch.setattr(core.psutil, "cpu_count", lambda: 2)
+    assert core.Neighbours().share() == pytest.approx(0.25)
+    monkeypatch.undo()
+    assert 0 <= core.Neighbours().share() <= 1
+
+
 def test_peak_memory_sees_what_a_call_holds():
     assert peak_memory(lambda: np.ones(16 << 20, np.uint8).sum()) > 8
 

@@ -31,6 +31,7 @@ from slowfast.evaluation.results import environment_facts
 
 Contenders = Mapping[str, Callable[[], Any]]
 GOAL = "goal"
+QUIET = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,13 @@ class Row:
 
 @dataclass
 class Report:
-    """The results of one subcommand."""
+    """The results of one subcommand; ``others``: what other processes used of the machine."""
 
     name: str
     settings: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    others: float = 0.0
 
     def add(
         self,
@@ -125,6 +127,9 @@ class Report:
         console.print(table)
         for note in self.notes:
             console.print(f"- {note}", highlight=False)
+        words = "" if self.others < QUIET else ": too much, take the figures again"
+        line = f"- other processes used {self.others:.0%} of the machine meanwhile{words}"
+        console.print(line, highlight=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, with the machine, for a file."""
@@ -133,6 +138,7 @@ class Report:
             "settings": self.settings,
             "rows": [asdict(row) for row in self.rows],
             "notes": self.notes,
+            "others_share_of_machine": round(self.others, 3),
             "machine": machine_facts(),
             "command": shlex.join(sys.argv),
         }
@@ -222,14 +228,32 @@ def peak_memory(function: Callable[[], Any], device: str = "cpu") -> float:
     return max(0, max(seen) - before) / 2**20
 
 
+class Neighbours:
+    """How much of the machine other processes used since this object was made."""
+
+    def __init__(self) -> None:
+        self._begin = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        machine, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        idle = machine.idle + getattr(machine, "iowait", 0.0)
+        mine = own.user + own.system + own.children_user + own.children_system
+        return time.perf_counter(), sum(machine[:8]) - idle, mine
+
+    def share(self) -> float:
+        """Return their part of the machine's processor time, 0 to 1."""
+        wall, busy, mine = (now - then for now, then in zip(self._now(), self._begin))
+        return min(1.0, max(0.0, busy - mine) / max(wall * (psutil.cpu_count() or 1), 1e-9))
+
+
 def machine_facts() -> dict[str, Any]:
-    """Return versions and machine, the processor's name and how busy it was."""
+    """Return versions, machine, the processor's name and the threads in use."""
     facts = environment_facts()
     facts["machine"]["processor"] = _processor() or facts["machine"]["processor"]
     facts["machine"].pop("host", None)
     facts.pop("command", None)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {**facts, "threads": torch.get_num_threads(), "load": load}
+    return {**facts, "threads": torch.get_num_threads()}
 
 
 def _processor() -> str:
