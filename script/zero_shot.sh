@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Zero-shot: train on DATASET (kinetics400), test on UCF-101, HMDB-51 and Kinetics-600, 3 splits each.
+#   DATA_ROOT=/data script/zero_shot.sh OST kinetics400 [--weights FILE] [--dry-run] [-- KEY VALUE...]
+# All options: script/zero_shot.sh --help. The card of the protocol: docs/protocols.md.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
+
+ensure_environment report >&2
+exec "$venv/bin/python" "$root/tools/run_protocol.py" zero_shot "$@"
