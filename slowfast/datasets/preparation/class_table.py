@@ -43,7 +43,8 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         keys = [key(folder) for folder in self.folders]
-        loose = {k: i for i, k in enumerate(keys) if Counter(keys)[k] == 1}
+        counts = Counter(keys)
+        loose = {k: i for i, k in enumerate(keys) if counts[k] == 1}
         object.__setattr__(self, "_exact", {name: i for i, name in enumerate(self.folders)})
         object.__setattr__(self, "_loose", loose)
 
