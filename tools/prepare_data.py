@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--labels", choices=("right", "published"), default="right",
         help="published: class names as the ViFi-CLIP line has them (HMDB-51)")  # fmt: skip
     add("--splits", nargs="+", choices=("train", "val", "test"), default=("train", "val", "test"),
-        help="only these (%(default)s)")  # fmt: skip
+        help="only these (all that there are)")  # fmt: skip
     add("--partial", action="store_true", help="the annotations cover only some of the classes")
     _add_checking(parser)
     _add_derived(parser)
@@ -73,7 +73,7 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("ActivityNet").add_argument
     add("--trim", type=Path, metavar="FOLDER", help="cut labelled segments into files there")
     add("--trim-splits", nargs="+", choices=("train", "val"), default=("train",),
-        help="whose segments (%(default)s)")  # fmt: skip
+        help="whose segments (train)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

@@ -164,9 +164,11 @@ def test_few_shots(tmp_path: Path, capsys) -> None:
         lines = (folder / f"{name}.csv").read_text().splitlines()
         assert set(lines) <= train
         assert Counter(line.split()[1] for line in lines) == dict.fromkeys(
-            "0 2 36".split(), int(name[6])
+            ["0", "2", "36"], int(name[6])
         )
-    assert build_parser().parse_args("ucf101 --videos v --out o --shots".split()).shots == []
+    assert (
+        build_parser().parse_args(["ucf101", "--videos", "v", "--out", "o", "--shots"]).shots == []
+    )
     assert run(root, "ucf101", "--shots", out="other") == 3  # there is no class with 4 videos
     assert "fewer than 4 training videos" in capsys.readouterr().err
     assert sizes(root / "other") == {}

@@ -60,8 +60,8 @@ class Report:
             + f"; {self.unlisted} in no list",
             f"checked ({self.check['mode']}): {self.check['checked']} now, "
             f"{self.check['remembered']} remembered",
-            f"labels proven by names: {self.proof['proven']}; names that say nothing: "
-            f"{self.proof['silent']}",
+            f"entries whose label is proven by names: {self.proof['proven']}; whose names say "
+            f"nothing: {self.proof['silent']}",
             "",
             f"{'list':34} {'listed':>8} {'written':>8} {'official':>8}  classes",
         ]
