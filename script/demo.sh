@@ -7,4 +7,6 @@ set -euo pipefail
 ensure_environment report
 cd "$root"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(count_processors)}"
+# Waiting threads sleep: the process that reads the videos wants their processor.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 exec "$venv/bin/python" tools/demo.py "$@"
