@@ -1,0 +1,213 @@
+"""One ``results.json`` read back: under which settings which figures were measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slowfast.errors import UsageError
+from slowfast.evaluation.published import PublishedTables
+
+NEEDED = (
+    *("protocol", "split", "model", "arch", "num_frames", "dataset", "classes", "subset"),
+    *("test_list", "weights", "seed", "num_clips", "num_crops"),
+    *("num_videos_listed", "num_videos_scored"),
+)
+K400 = re.compile(r"k(inetics)?[-_]?400", re.IGNORECASE)
+FEW_SHOT, BASE_TO_NOVEL = "few_shot", "base_to_novel"
+
+
+class Setting(NamedTuple):
+    """What is the same for all runs of a row."""
+
+    protocol: str
+    dataset: str
+    part: str
+    method: str
+    variant: str
+    arch: str
+    frames: str
+    views: str
+    clip_ratio: float
+    start: str
+    labels: str = ""
+    test_set: str = ""
+    split: str = ""
+    seed: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The content of one ``results.json``.
+
+    Args:
+        path: of the file.
+        setting: without what ``summary.BY`` may add.
+        figures: percent by the column that they belong in: top1, top5, map; the number of shots;
+            base or novel.
+        split: of the test set.
+        seed: what tells trainings of one setting apart.
+        labels: file of class names if it is not the data set's usual one.
+        test_set: name of the published test set of about that size, if it has several.
+        videos: digest of the videos' names, or empty.
+        test_list: as in the config.
+        scored: number of videos.
+        listed: number of videos.
+        weights: description of what was tested.
+    """
+
+    path: str
+    setting: Setting
+    figures: Mapping[str, float]
+    split: str
+    seed: str
+    labels: str
+    test_set: str
+    videos: str
+    test_list: str
+    scored: int
+    listed: int
+    weights: str
+
+
+def parse_result(
+    path: str | Path, data: Mapping[str, Any], published: PublishedTables | None = None
+) -> Result:
+    """Return one result from the content of a ``results.json``.
+
+    Args:
+        path: of the file, for messages and to know it again.
+        data: its content.
+        published: gives methods and test sets their names.
+
+    Raises:
+        UsageError: facts are missing; a protocol that is not named; shots or classes unknown.
+    """
+    published = published or PublishedTables()
+    missing = [key for key in NEEDED if key not in data]
+    if missing:
+        raise UsageError(
+            f"{path}: not the results.json of a test of this version, it lacks "
+            f"{', '.join(missing)}: test again, or leave its folder out"
+        )
+    if not data["protocol"]:
+        raise UsageError(
+            f"{path}: the test named no protocol, so nothing says what it may be compared with; "
+            "test with TEST.PROTOCOL zero_shot, few_shot, base_to_novel, fully_supervised or your "
+            "own word, or leave its folder out"
+        )
+    listed = data["num_videos_listed"]
+    return Result(
+        path=str(path),
+        setting=_setting(data, published),
+        figures=_figures(path, data),
+        split=data["split"],
+        seed=_seed(data),
+        labels=_labels(data),
+        test_set=published.test_set_of(data["dataset"], listed),
+        videos=data.get("test_videos", ""),
+        test_list=data["test_list"],
+        scored=data["num_videos_scored"],
+        listed=listed,
+        weights=data["weights"],
+    )
+
+
+def _setting(data: Mapping[str, Any], published: PublishedTables) -> Setting:
+    protocol, arch = data["protocol"], data["arch"]
+    own = {} if protocol == BASE_TO_NOVEL else {"part": _part(data["subset"])}
+    tuned = protocol in (FEW_SHOT, BASE_TO_NOVEL)
+    return Setting(
+        protocol=protocol,
+        dataset=data["dataset"],
+        part=own.get("part", ""),
+        method=published.method_of(data["model"]),
+        variant=_variant(data),
+        arch=Path(arch).stem if arch.endswith(".json") else arch.removesuffix("-quickgelu"),
+        frames=str(data["num_frames"]),
+        views=_views(data),
+        clip_ratio=float(data.get("clip_ratio", 0.0)),
+        start=_start(data.get("start", "")) if tuned else "",
+    )
+
+
+def _part(subset: str) -> str:
+    """Return which part of the classes a subset is, the same for all its splits."""
+    return re.sub(r"(_?split)?_?\d*$", "", Path(subset).stem)
+
+
+def _views(data: Mapping[str, Any]) -> str:
+    views = f"{data['num_clips']}x{data['num_crops']}"
+    summed = data.get("ensemble", "")
+    return views if views == "1x1" or summed == "sum of prob" else f"{views}, {summed}"
+
+
+def _start(path: str) -> str:
+    if not path:
+        return "CLIP"
+    return "K400" if K400.search(path) else Path(path).stem
+
+
+def _variant(data: Mapping[str, Any]) -> str:
+    """Say what differs from the defaults of a method with descriptors."""
+    parts = []
+    if data.get("templates"):
+        parts.append(f"templates {data['templates']}")
+    if data.get("matching", "od_solver") != "od_solver":
+        parts.append(f"matching {data['matching']}")
+    kinds = data.get("kinds", ["spatial", "temporal"])
+    if set(kinds) != {"spatial", "temporal"}:
+        parts.append(f"kinds {'+'.join(kinds)}")
+    condition = data.get("condition", ["temporal"])
+    if list(condition) != ["temporal"]:
+        parts.append(f"condition {'+'.join(sorted(condition)) or 'none'}")
+    stems = [Path(name).stem for name in data.get("descriptors", []) if name]
+    counts = {match[1] for stem in stems if (match := re.search(r"_(\d+)$", stem))}
+    if counts - {"4"}:
+        parts.append(f"descriptors {'+'.join(sorted(counts))}")
+    return ", ".join(parts)
+
+
+def _figures(path: str | Path, data: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures by the column that they belong in."""
+    found = {key: data[key] for key in ("top1", "top5", "map") if data.get(key) is not None}
+    if not found:
+        raise UsageError(f"{path}: no video was scored, there is no accuracy in it")
+    if data["protocol"] == FEW_SHOT:
+        if data.get("shots") is None:
+            raise UsageError(
+                f"{path}: few_shot, but DATA.TRAIN_FILE {data.get('train_list', '')!r} does not "
+                "say how many shots; name the list as in train_16shot_seed1.csv"
+            )
+        return {str(data["shots"]): next(iter(found.values()))}
+    if data["protocol"] == BASE_TO_NOVEL:
+        role = Path(data["subset"]).stem.split("_")[0]
+        if role not in ("base", "novel"):
+            raise UsageError(
+                f"{path}: base_to_novel, but TEXT.SUBSET {data['subset']!r} is neither base.txt "
+                "nor novel.txt"
+            )
+        return {role: next(iter(found.values()))}
+    return found
+
+
+def _seed(data: Mapping[str, Any]) -> str:
+    """Return what tells trainings apart: the seed of the list of shots, else the run's seed."""
+    match = re.search(r"(?:seed|_s)(\d+)", Path(data.get("train_list", "")).stem)
+    return f"{data['seed']}" if match is None else f"{data['seed']}/list {match[1]}"
+
+
+def _labels(data: Mapping[str, Any]) -> str:
+    """Return the name of a list of class names other than ``classes.csv``, or empty.
+
+    The order of names in a subset counts too: ``base_published.txt`` is another list than
+    ``base.txt``.
+    """
+    classes = Path(data["classes"])
+    subset = Path(data["subset"])
+    variant = subset.name if re.search(r"(base|novel)_\w+", subset.stem) else ""
+    own = classes.name if classes.stem != "classes" else ""
+    return own or variant

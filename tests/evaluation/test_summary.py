@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slowfast.errors import UsageError
+from slowfast.evaluation.metrics import harmonic_mean
+from slowfast.evaluation.published import Likeness, parse_published
+from slowfast.evaluation.result_entry import parse_result
+from slowfast.evaluation.summary import gather
+from slowfast.evaluation.tables import (
+    MEASURED,
+    build_grid,
+    to_console,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from tests.evaluation.results_data import content
+
+FILE = Path(__file__).parents[2] / "label_db" / "published_results.yaml"
+K600 = {"dataset": "kinetics600", "classes": "label_db/kinetics600/classes.csv"}
+HMDB = {"dataset": "hmdb51", "classes": "label_db/hmdb51/classes.csv", "num_videos_listed": 1530}
+
+
+@pytest.fixture(scope="module")
+def published():
+    return parse_published(yaml.safe_load(FILE.read_text(encoding="utf-8")))
+
+
+def results(published, *contents):
+    return [parse_result(f"r{i}.json", data, published) for i, data in enumerate(contents)]
+
+
+def three_splits(**changes):
+    return [content(split=str(i), top1=58.0 + i, **changes) for i in (1, 2, 3)]
+
+
+# ---- the published figures ----
+
+
+def test_published_figures_are_whole(published):
+    known = {"kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200"}
+    assert {entry.dataset for entry in published.entries} == known
+    assert {entry.protocol for entry in published.entries} == {
+        *("zero_shot", "few_shot", "base_to_novel", "fully_supervised")
+    }
+    for entry in published.entries:
+        assert entry.source
+        names = {entry.test_set} - {""}
+        assert names <= set(published.test_sets.get(entry.dataset, {})), entry
+
+
+def test_published_harmonic_means_follow_from_their_parts(published):
+    rows = [entry for entry in published.entries if entry.protocol == "base_to_novel"]
+    assert len(rows) > 40
+    for entry in rows:
+        figures = entry.figures  # each rounded to a tenth
+        expected = harmonic_mean(figures["base"], figures["novel"])
+        assert figures["hm"] == pytest.approx(expected, abs=0.11), entry
+
+
+@pytest.mark.parametrize(
+    ("facts", "figures"),
+    [
+        ({"dataset": "ucf101", "frames": "32", "clip_ratio": 0.2}, {79.7}),
+        ({"dataset": "ucf101", "frames": "32", "clip_ratio": 0.0}, {80.1}),
+        ({"dataset": "ucf101", "frames": "8", "clip_ratio": 0.2}, {77.9}),
+        ({"dataset": "hmdb51", "variant": "matching pooled"}, {53.3}),
+        ({"dataset": "hmdb51", "variant": "descriptors 8"}, {53.0}),
+        ({"dataset": "kinetics600", "test_set": "7k videos"}, set()),
+        ({"dataset": "ucf101", "variant": "never published"}, set()),
+        ({"dataset": "ucf101", "method": "ViFi-CLIP", "frames": "32", "views": "1x1"}, {76.8}),
+        ({"dataset": "hmdb51", "protocol": "few_shot", "start": "K400"}, {64.8}),
+    ],
+)
+def test_the_published_figure_of_the_nearest_setting(published, facts, figures):
+    wanted = Likeness(**{"method": "OST", "protocol": "zero_shot", "arch": "ViT-B-16", **facts})
+    found = published.closest(wanted)
+    assert {next(iter(entry.figures.values())) for entry in found} == figures
+
+
+@pytest.mark.parametrize(
+    ("dataset", "listed", "name"),
+    [
+        ("kinetics600", 14084, "14k videos"),
+        ("kinetics600", 13500, "14k videos"),
+        ("kinetics600", 7226, "7k videos"),
+        ("kinetics600", 10000, ""),
+        ("ucf101", 13320, "all videos"),
+        ("hmdb51", 1529, "official test lists"),
+        ("hmdb51", 12, ""),
+        ("ssv2", 24777, ""),
+    ],
+)
+def test_test_sets_are_told_apart_by_their_size(published, dataset, listed, name):
+    assert published.test_set_of(dataset, listed) == name
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"source": None}, "needs source, protocol, columns, rows"),
+        ({"extra": 1}, "needs source"),
+        ({"columns": ["top2"]}, "unknown columns top2"),
+        ({"rows": [{"method": "A", "ucf101": [1.0, 2.0]}]}, "up to 1 numbers"),
+        ({"rows": [{"method": "A", "ucf101": [101.0]}]}, "expected percentages"),
+        ({"rows": [{"method": "A", "frame": 3}]}, "frame of .* list of up to"),
+        ({"rows": [{"ucf101": [1.0]}]}, "needs a method"),
+        ({"common": {"colour": "red"}}, "may have method, arch"),
+    ],
+)
+def test_mistakes_in_the_published_file_are_named(change, words):
+    table = {"source": "A paper", "protocol": "zero_shot", "columns": ["top1"]}
+    table |= {"rows": [{"method": "A", "ucf101": [1.0]}], **change}
+    table = {key: value for key, value in table.items() if value is not None}
+    with pytest.raises(UsageError, match=words):
+        parse_published({"methods": {}, "test_sets": {}, "tables": [table]}, source="f.yaml")
+
+
+def test_a_published_file_of_another_form_is_refused():
+    with pytest.raises(UsageError, match="f.yaml: expected the keys"):
+        parse_published([], source="f.yaml")
+
+
+def test_an_unknown_method_is_answered_with_the_known_ones(published):
+    with pytest.raises(UsageError, match="'OTS'; known: .*OST"):
+        published.check_method("OTS")
+
+
+# ---- means ----
+
+
+def test_splits_are_averaged_and_both_deviations_kept(published):
+    (table,) = gather(results(published, *three_splits()), published=published)
+    (row,) = table.rows
+    cell = row.cells["top1"]
+    assert cell.mean == pytest.approx(60.0)
+    assert cell.spread.sample_std == pytest.approx(statistics.stdev([59, 60, 61]))
+    assert cell.spread.population_std == pytest.approx(math.sqrt(2 / 3))
+    assert row.runs == "3 splits"
+    assert [entry.figures["top1"] for entry in row.published] == [79.7]
+
+
+def test_what_differs_gets_rows_and_protocols_get_tables(published):
+    others = [
+        content(clip_ratio=0.0),
+        content(num_frames=8),
+        content(num_clips=4, num_crops=3),
+        content(num_clips=4, num_crops=3, ensemble="max of prob"),
+        content(matching="pooled"),
+        content(kinds=["spatial"]),
+        content(condition=[]),
+        content(descriptors=["d/spatial_8.json"]),
+        content(templates="own"),
+        content(model="Mine"),
+        content(arch="tests/tiny.json"),
+        content(subset="label_db/demo_actions/seen.txt"),
+    ]
+    tables = gather(results(published, *three_splits(), *others, content(protocol="mine")))
+    assert [table.protocol for table in tables] == ["mine", "zero_shot"]
+    settings = {row.setting for row in tables[1].rows}
+    assert len(tables[1].rows) == 1 + len(others)
+    assert {s.variant for s in settings} >= {
+        *("", "matching pooled", "kinds spatial", "condition none", "descriptors 8"),
+        "templates own",
+    }
+    assert {s.views for s in settings} == {"1x1", "4x3", "4x3, max of prob"}
+    assert {s.arch for s in settings} == {"ViT-B-16", "tiny"}
+    assert {s.part for s in settings} == {"", "seen"}
+
+
+def test_splits_of_classes_are_splits_of_one_test(published):
+    own = [
+        content(**K600, split=str(i), subset=f"x/zero_shot_split{i}.txt", num_videos_listed=n)
+        for i, n in ((1, 14084), (2, 13978), (3, 14136))
+    ]
+    (table,) = gather(results(published, *own), published=published)
+    assert table.rows[0].runs == "3 splits"
+    assert table.rows[0].setting.part == "zero_shot"
+    assert table.rows[0].published[0].figures["top5"] == 94.6
+
+
+def base_to_novel(role, seed, top1, **changes):
+    facts = {"protocol": "base_to_novel", "split": "", "subset": f"label_db/ucf101/{role}.txt"}
+    lists = {"train_list": f"base_train_16shot_seed{seed}.csv", "clip_ratio": 0.0}
+    return content(**{**facts, **lists, "top1": top1, **changes})
+
+
+def test_the_harmonic_mean_is_of_the_averaged_accuracies(published):
+    values = {"base": (90.0, 92.0, 94.0), "novel": (60.0, 70.0, 68.0)}
+    own = [base_to_novel(r, i + 1, v) for r, three in values.items() for i, v in enumerate(three)]
+    (table,) = gather(results(published, *own), published=published)
+    (row,) = table.rows
+    assert table.columns == ("base", "novel", "hm")
+    assert row.cells["hm"].mean == pytest.approx(2 * 92 * 66 / (92 + 66))
+    assert row.cells["hm"].spread is None
+    assert row.runs == "3 seeds"
+
+
+def test_no_harmonic_mean_over_different_runs(published):
+    own = [base_to_novel("base", 1, 90), base_to_novel("base", 2, 90), base_to_novel("novel", 1, 6)]
+    (table,) = gather(results(published, *own))
+    assert "hm" not in table.rows[0].cells
+    assert "base over 2, novel over 1" in table.rows[0].note
+
+
+def test_shots_are_columns_and_starts_are_rows(published):
+    own = [
+        content(protocol="few_shot", shots=k, top1=50.0 + k + s, seed=s, clip_ratio=0.0, start=at)
+        for k in (16, 2)
+        for s in (1, 2)
+        for at in ("", "runs/kinetics400/best.pyth")
+    ]
+    (table,) = gather(results(published, *own), published=published)
+    assert table.columns == ("2", "16")
+    assert [row.setting.start for row in table.rows] == ["CLIP", "K400"]
+    assert table.rows[0].cells["16"].mean == pytest.approx(67.5)
+    assert table.rows[1].published[0].figures["16"] == 96.2
+
+
+def test_multi_label_results_have_a_column_of_their_own(published):
+    data = content(map=55.0)
+    del data["top1"], data["top5"]
+    (table,) = gather(results(published, data))
+    assert table.columns == ("map",)
+
+
+# ---- refusals ----
+
+
+def test_label_lists_do_not_share_a_mean(published):
+    named = {**HMDB, "classes": "label_db/hmdb51/classes_published.csv"}
+    own = results(published, content(**HMDB), content(**named, split="2"))
+    with pytest.raises(
+        UsageError, match=r"hmdb51.*classes_published.csv \(1 result\).*--by labels"
+    ):
+        gather(own)
+    (table,) = gather(own, by=["labels"], published=published)
+    assert [row.setting.labels for row in table.rows] == ["", "classes_published.csv"]
+
+
+def test_the_order_of_names_in_a_subset_is_a_label_list_too(published):
+    own = [base_to_novel("base", 1, 90), base_to_novel("novel_published", 1, 60)]
+    with pytest.raises(UsageError, match=r"novel_published.txt \(1 result\)"):
+        gather(results(published, *own))
+
+
+def test_the_two_kinetics600_test_sets_do_not_share_a_mean(published):
+    own = results(
+        published,
+        content(**K600, num_videos_listed=14084),
+        content(**K600, num_videos_listed=7226, split="2"),
+    )
+    with pytest.raises(UsageError, match=r"14k videos \(1 result\) and 7k videos.*--by test_set"):
+        gather(own)
+    (table,) = gather(own, by=["test_set"], published=published)
+    assert [row.setting.test_set for row in table.rows] == ["14k videos", "7k videos"]
+    assert [entry.test_set for row in table.rows for entry in row.published] == ["14k videos"]
+
+
+def test_one_split_is_one_list_of_videos(published):
+    own = [content(test_videos="aa"), content(test_videos="bb", seed=2, test_list="other.txt")]
+    with pytest.raises(UsageError, match=r"split '1' was tested on different videos.*other.txt"):
+        gather(results(published, *own))
+
+
+def test_two_results_of_the_same_split_and_seed(published):
+    with pytest.raises(UsageError, match=r"two results of split '1' and seed 1: r0.json and r1"):
+        gather(results(published, content(), content(top1=61.0)))
+    one = results(published, content())
+    assert gather([*one, *one])[0].rows[0].runs == "split 1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"protocol": ""}, "named no protocol.*TEST.PROTOCOL"),
+        ({"protocol": "few_shot", "train_list": "t.csv"}, "'t.csv' does not say how many shots"),
+        ({"protocol": "base_to_novel", "subset": "x/all.txt"}, "neither base.txt nor novel.txt"),
+        ({"top1": None, "top5": None}, "no video was scored"),
+    ],
+)
+def test_results_that_cannot_be_placed(published, changes, words):
+    with pytest.raises(UsageError, match=words):
+        results(published, content(**changes))
+
+
+def test_a_result_of_an_older_version_is_refused():
+    with pytest.raises(UsageError, match="lacks .*dataset.*: test again"):
+        parse_result("a/results.json", {"protocol": "zero_shot", "split": "1", "top1": 3.0})
+
+
+# ---- text ----
+
+
+@pytest.fixture
+def table(published):
+    own = [*three_splits(num_videos_scored=3782), *three_splits(**HMDB, num_videos_scored=1530)]
+    return gather(results(published, *own), published=published)[0]
+
+
+def test_the_terminal_shows_each_figure_beside_its_source(table):
+    lines = to_console(build_grid(table)).splitlines()
+    assert lines[0].startswith("zero_shot, method OST, arch ViT-B-16, frames 32, views 1x1")
+    own = next(line for line in lines if line.startswith("ucf101") and MEASURED in line)
+    assert "60.0 ±1.0" in own
+    assert "11346 of 11349" in own
+    other = next(line for line in lines if "79.7 ±1.1" in line)
+    assert "published (OST paper, Table 1)" in other
+    assert MEASURED not in other
+    hmdb = [line for line in lines if line.startswith("hmdb51")]
+    assert ["classes.csv" in hmdb[0], "classes_published.csv" in hmdb[1]] == [True, True]
+    assert "±: sample standard deviation (divided by n-1) over the runs of a row" in lines
+    assert "videos listed but not scored: 3; each results.json names its own" in lines
+    assert "weights: k400.pyth x 0.8 + openai x 0.2" in lines
+
+
+def test_the_deviation_shown_can_be_the_populations(table):
+    text = to_console(build_grid(table, std="population", digits=2))
+    assert "60.00 ±0.82" in text
+    assert "divided by n)" in text
+
+
+def test_markdown_rows_have_as_many_cells_as_the_header(table):
+    lines = [row for row in to_markdown(build_grid(table)).splitlines() if row.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert len({len(line) for line in lines}) == 1
+    assert set(lines[1]) <= set("|-: ")
+
+
+def test_latex_is_escaped_and_balanced(table):
+    text = to_latex(build_grid(table))
+    assert "zero\\_shot" in text
+    assert "$\\pm$" in text
+    body = [line for line in text.splitlines() if line.endswith("\\\\")]
+    columns = text.split("\\begin{tabular}{")[1].split("}")[0]
+    assert {line.count(" & ") for line in body} == {len(columns) - 1}
+    assert text.count("\\begin") == text.count("\\end")
+
+
+def test_csv_has_every_figure_with_both_deviations(table):
+    rows = list(csv.DictReader(io.StringIO(to_csv([table]))))
+    own = [row for row in rows if row["result"] == MEASURED]
+    assert {row["measure"] for row in own} == {"top-1", "top-5"}
+    first = next(row for row in own if (row["data set"], row["measure"]) == ("ucf101", "top-1"))
+    assert float(first["population_std"]) == pytest.approx(math.sqrt(2 / 3), abs=1e-5)
+    assert float(first["sample_std"]) == pytest.approx(1.0)
+    assert first["runs"] == "3"
+    assert first["weights"] == "k400.pyth x 0.8 + openai x 0.2"
+    assert all("published (" in row["result"] for row in rows if row not in own)
+
+
+def test_many_weights_are_shortened(published):
+    own = [content(seed=i, weights=f"w{i}.pyth") for i in range(6)]
+    (table,) = gather(results(published, *own))
+    assert build_grid(table).notes[-1] == "weights: 3 more, all of them in the form csv"
+
+
+def test_methods_of_choice_stand_beside_a_row(published):
+    own = results(published, *three_splits())
+    (table,) = gather(own, published=published, methods=["ViFi-CLIP", "MAXI"])
+    text = to_console(build_grid(table))
+    assert "76.8" in text
+    assert "78.2" in text
+    assert "79.7" not in text
