@@ -104,7 +104,7 @@ def parse_result(
         path=str(path),
         setting=_setting(data, published),
         figures=_figures(path, data),
-        split=data["split"],
+        split=_split(data),
         seed=_seed(data),
         labels=_labels(data),
         test_set=published.test_set_of(data["dataset"], listed),
@@ -194,10 +194,18 @@ def _figures(path: str | Path, data: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
+def _split(data: Mapping[str, Any]) -> str:
+    """Return the split; of base and novel classes without that word, which makes the column."""
+    if data["protocol"] != BASE_TO_NOVEL:
+        return data["split"]
+    return re.sub(r"^(base|novel)[-_ ]?", "", data["split"])
+
+
 def _seed(data: Mapping[str, Any]) -> str:
-    """Return what tells trainings apart: the seed of the list of shots, else the run's seed."""
+    """Return what tells trainings apart: the run's seed, and that of its list if it differs."""
+    seed = str(data["seed"])
     match = re.search(r"(?:seed|_s)(\d+)", Path(data.get("train_list", "")).stem)
-    return f"{data['seed']}" if match is None else f"{data['seed']}/list {match[1]}"
+    return seed if match is None or match[1] == seed else f"{seed}, list {match[1]}"
 
 
 def _labels(data: Mapping[str, Any]) -> str:

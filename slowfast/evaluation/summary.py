@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import NamedTuple
 
 from slowfast.errors import UsageError
@@ -41,6 +42,9 @@ class Row:
         """Say over what the mean is, as ``3 splits`` or ``split 1``."""
         splits = sorted({result.split for result in self.results})
         seeds = sorted({result.seed for result in self.results})
+        runs = {(result.split, result.seed) for result in self.results}
+        if len(runs) not in (1, len(splits) * len(seeds)):
+            return f"{len(runs)} runs"
         parts = [f"{len(v)} {what}s" for what, v in (("split", splits), ("seed", seeds)) if v[1:]]
         if parts:
             return " x ".join(parts)
@@ -83,7 +87,7 @@ def gather(
         row = _row(setting, groups[setting])
         beside = _beside(row, published, methods)
         rows[setting.protocol].append(replace(row, published=beside))
-    return [Table(name, _columns(own), tuple(own)) for name, own in rows.items()]
+    return [Table(name, _columns(own), _once(own)) for name, own in rows.items()]
 
 
 def _key(result: Result, by: Sequence[str]) -> Setting:
@@ -183,11 +187,19 @@ def _beside(row: Row, tables: PublishedTables, methods: Sequence[str]) -> tuple[
             arch=setting.arch,
             frames=setting.frames,
             views=setting.views,
-            labels=first.labels,
+            labels=first.labels or "classes.csv",
             clip_ratio=setting.clip_ratio,
         )
         found += [p for p in tables.closest(wanted) if set(p.figures) & set(row.cells)]
     return tuple(found)
+
+
+def _once(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Leave published figures with the last of the rows in succession that have the same ones."""
+    return tuple(
+        replace(row, published=()) if after and row.published == after.published else row
+        for row, after in zip_longest(rows, rows[1:])
+    )
 
 
 def _columns(rows: Sequence[Row]) -> tuple[str, ...]:

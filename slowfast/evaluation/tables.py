@@ -51,10 +51,12 @@ def build_grid(table: Table, *, std: str = "sample", digits: int = 1) -> Grid:
         digits: behind the point.
     """
     facts: list[dict[str, str]] = []
+    own: list[dict[str, str]] = []
     figures: list[list[str]] = []
     sources: list[str] = []
     for row in table.rows:
         facts.append(_facts(row))
+        own.append(facts[-1])
         cells = [_cell(row.cells.get(name), std, digits) for name in table.columns]
         figures.append([*cells, f"{_total(row, 'scored')} of {_total(row, 'listed')}"])
         sources.append(MEASURED)
@@ -64,13 +66,19 @@ def build_grid(table: Table, *, std: str = "sample", digits: int = 1) -> Grid:
             figures.append([*cells, ""])
             sources.append(entry.label)
     shown, shared = _split_facts(facts)
+    for fact in own:
+        fact["labels"] = fact["labels"] or "classes.csv"
+        fact["test set"] = fact["test set"] or "other list"
     header = [*shown, "result", *(_title(name) for name in table.columns), "videos scored"]
     rows = [
         [*(fact[name] for name in shown), source, *cells]
         for fact, source, cells in zip(facts, sources, figures)
     ]
     title = ", ".join([table.protocol, *shared, "percent"])
-    return Grid(title, header, rows, _notes(table, std), len(shown) + 1)
+    notes = _notes(table, std)
+    if any(not all(row[: len(shown)]) for row in rows):
+        notes.append("empty cells of published rows: not stated there")
+    return Grid(title, header, rows, notes, len(shown) + 1)
 
 
 def _split_facts(facts: Sequence[dict[str, str]]) -> tuple[list[str], list[str]]:
@@ -82,9 +90,6 @@ def _split_facts(facts: Sequence[dict[str, str]]) -> tuple[list[str], list[str]]
             shown.append(name)
         elif value := values.pop():
             shared.append(f"{name} {value}")
-    for name, usual in (("labels", "classes.csv"), ("test set", "other list")):
-        for fact in facts if name in shown else ():
-            fact[name] = fact[name] or usual
     return shown, shared
 
 

@@ -176,6 +176,19 @@ def test_what_differs_gets_rows_and_protocols_get_tables(published):
     assert {s.part for s in settings} == {"", "seen"}
 
 
+def test_runs_that_are_no_grid_are_counted(published):
+    own = [content(split="1", seed=1), content(split="2", seed=2)]
+    assert gather(results(published, *own))[0].rows[0].runs == "2 runs"
+    own += [content(split="1", seed=2), content(split="2", seed=1)]
+    assert gather(results(published, *own))[0].rows[0].runs == "2 splits x 2 seeds"
+
+
+def test_by_split_shows_the_published_figure_once(published):
+    (table,) = gather(results(published, *three_splits()), by=["split"], published=published)
+    assert [row.runs for row in table.rows] == ["split 1", "split 2", "split 3"]
+    assert [len(row.published) for row in table.rows] == [0, 0, 1]
+
+
 def test_splits_of_classes_are_splits_of_one_test(published):
     own = [
         content(**K600, split=str(i), subset=f"x/zero_shot_split{i}.txt", num_videos_listed=n)
@@ -202,6 +215,23 @@ def test_the_harmonic_mean_is_of_the_averaged_accuracies(published):
     assert row.cells["hm"].mean == pytest.approx(2 * 92 * 66 / (92 + 66))
     assert row.cells["hm"].spread is None
     assert row.runs == "3 seeds"
+
+
+@pytest.mark.parametrize(
+    ("base", "novel"),
+    [
+        ({"split": "base"}, {"split": "novel"}),
+        ({"seed": 2}, {"seed": 2, "train_list": ""}),
+        ({"split": "base_1"}, {"split": "novel_1"}),
+    ],
+)
+def test_base_and_novel_are_found_to_be_of_one_run(published, base, novel):
+    own = [
+        content(**{**base_to_novel("base", 2, 90), **base}),
+        content(**{**base_to_novel("novel", 2, 60), **novel}),
+    ]
+    (table,) = gather(results(published, *own))
+    assert table.rows[0].cells["hm"].mean == pytest.approx(72.0)
 
 
 def test_no_harmonic_mean_over_different_runs(published):
@@ -355,6 +385,16 @@ def test_csv_has_every_figure_with_both_deviations(table):
     assert first["runs"] == "3"
     assert first["weights"] == "k400.pyth x 0.8 + openai x 0.2"
     assert all("published (" in row["result"] for row in rows if row not in own)
+
+
+def test_what_is_not_stated_stays_empty_and_what_is_unusual_is_said(published):
+    own = results(published, content(**{**HMDB, "num_videos_listed": 6}))
+    (table,) = gather(own, published=published, methods=["X-CLIP"])
+    grid = build_grid(table)
+    facts = [dict(zip(grid.header, row)) for row in grid.rows]
+    assert [row["test set"] for row in facts] == ["other list", "official test lists"]
+    assert facts[1]["CLIP share"] == ""
+    assert grid.notes[-1] == "empty cells of published rows: not stated there"
 
 
 def test_many_weights_are_shortened(published):
