@@ -1,0 +1,251 @@
+"""Miniatures of the benchmark data sets: their layout, file names and annotation files, tiny videos.
+
+Real data sets cannot be shipped, so protocols are rehearsed on these: a few true classes, a few
+videos of a moving square each, coloured by class. ``<folder>/annotations`` and ``<folder>/videos``
+look as the official archives do when they are unpacked.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from slowfast.errors import UsageError
+from slowfast.utils.rng import generator
+
+HEIGHT, WIDTH, FRAMES, RATE = 48, 64, 16, 12
+CODECS = {".avi": "mpeg4", ".mp4": "libx264", ".webm": "libvpx"}
+OPTIONS = {
+    "mpeg4": {"q": "5"},
+    "libx264": {"crf": "30", "preset": "ultrafast", "threads": "1"},
+    "libvpx": {"crf": "30", "b": "200k", "deadline": "realtime", "cpu-used": "8", "threads": "1"},
+}
+
+
+class Sizes(NamedTuple):
+    """How much to make: classes, and for each of them training and test videos (of a split)."""
+
+    classes: int = 4
+    train: int = 16
+    test: int = 2
+
+
+class Class(NamedTuple):
+    """A class: its number, its name, and how the data set spells it."""
+
+    label: int
+    name: str
+    folder: str
+
+
+class _Writer:
+    """Writes videos and annotation files below ``root``; ``count`` videos so far."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root, self.seed, self.count = root, seed, 0
+
+    def video(self, name: str, own: Class) -> None:
+        path = self.root / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, square_clip(own.label, generator(self.seed, own.label, self.count)))
+        self.count += 1
+
+    def text(self, name: str, text: str) -> None:
+        path = self.root / "annotations" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def make_miniature(
+    folder: str | Path,
+    dataset: str,
+    *,
+    label_db: str | Path,
+    sizes: Sizes | None = None,
+    seed: int = 0,
+) -> int:
+    """Write a miniature of ``dataset`` and return its number of videos.
+
+    Args:
+        folder: gets ``annotations`` and ``videos``.
+        dataset: a key of ``LAYOUTS``, a folder of ``label_db``.
+        label_db: whose classes, and base, novel and zero-shot subsets, are used.
+        sizes: see ``Sizes``.
+        seed: of the drawings.
+
+    Raises UsageError for an unknown data set or impossible sizes.
+    """
+    if dataset not in LAYOUTS:
+        raise UsageError(f"data set {dataset!r}; miniatures are known of: {', '.join(LAYOUTS)}")
+    sizes = sizes or Sizes()
+    if min(sizes) < 1:
+        raise UsageError(f"{sizes}: every size must be 1 or more")
+    writer = _Writer(Path(folder), seed)
+    LAYOUTS[dataset](writer, choose_classes(Path(label_db) / dataset, sizes.classes), sizes)
+    return writer.count
+
+
+def choose_classes(folder: Path, count: int) -> list[Class]:
+    """Return ``count`` classes of a folder of label_db, in label order.
+
+    Half of them are base and half novel classes, or all are in every zero-shot split, where the
+    data set has such subsets.
+    """
+    with (folder / "classes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    known = {
+        row["name"]: Class(label, row["name"], row["folder"] or row["name"])
+        for label, row in enumerate(rows)
+    }
+    splits = [_names(path) for path in sorted(folder.glob("zero_shot_split*.txt"))]
+    if splits:
+        names = [name for name in splits[0] if all(name in split for split in splits)]
+    elif (folder / "base.txt").exists():
+        base, novel = _names(folder / "base.txt"), _names(folder / "novel.txt")
+        names = [name for pair in zip(base, novel) for name in pair]
+    else:
+        names = list(known)
+    return sorted(known[name] for name in names[:count])
+
+
+def _names(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def square_clip(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return uint8 T x H x W x 3: a square of the class's colour moves as the class does."""
+    colour = np.array([label * 89 % 200, label * 53 % 200, label * 31 % 200]) + 40
+    angle = label * 0.7
+    frames = np.full((FRAMES, HEIGHT, WIDTH, 3), 16, dtype=np.uint8)
+    frames += rng.integers(0, 12, size=frames.shape, dtype=np.uint8)
+    start = rng.uniform(0.3, 0.5, size=2)
+    for t, frame in enumerate(frames):
+        shift = 0.4 * t / FRAMES * np.array([np.sin(angle), np.cos(angle)])
+        y, x = ((start + shift) * (HEIGHT - 16, WIDTH - 16)).clip(0).astype(int)
+        frame[y : y + 16, x : x + 16] = colour
+    return frames
+
+
+def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
+    """Write frames with the codec that files of this suffix have in the real data sets."""
+    codec = CODECS[path.suffix]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(RATE))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = OPTIONS[codec]
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _split(videos: Sequence[str], number: int, test: int) -> tuple[list[str], list[str]]:
+    """Return the training and test videos of official split ``number`` (from 0)."""
+    tested = list(videos[number * test : (number + 1) * test])
+    return [video for video in videos if video not in tested], tested
+
+
+def _ucf101(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
+    lists: dict[str, list[str]] = {}
+    for own in classes:
+        # The archive spells one class differently in folder and file names.
+        stem = own.folder.replace("HandstandPushups", "HandStandPushups")
+        total = max(sizes.train + sizes.test, 3 * sizes.test)
+        videos = [f"{own.folder}/v_{stem}_g{i:02d}_c01.avi" for i in range(1, total + 1)]
+        for video in videos:
+            writer.video(video, own)
+        for number in range(3):
+            train, test = _split(videos, number, sizes.test)
+            rows = [f"{video} {own.label + 1}" for video in train]
+            lists.setdefault(f"trainlist0{number + 1}.txt", []).extend(rows)
+            lists.setdefault(f"testlist0{number + 1}.txt", []).extend(test)
+    lists["classInd.txt"] = [f"{own.label + 1} {own.folder}" for own in classes]
+    for name, rows in lists.items():
+        writer.text(f"ucfTrainTestlist/{name}", "\n".join(rows) + "\n")
+
+
+def _hmdb51(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
+    for own in classes:
+        total = max(sizes.train + sizes.test, 3 * sizes.test)
+        # Signs as in the real titles: brackets, blanks are underscores, dots do not occur.
+        tail = f"{own.folder}_f_cm_np1_fr_med"
+        videos = [f"#1_Clip_(take)_{i}_{tail}_{i}.avi" for i in range(total)]
+        for video in videos:
+            writer.video(f"{own.folder}/{video}", own)
+        for number in range(3):
+            train, test = _split(videos, number, sizes.test)
+            rows = [f"{video} {1 if video in train else 2} " for video in (*train, *test)]
+            name = f"testTrainMulti_7030_splits/{own.folder}_test_split{number + 1}.txt"
+            writer.text(name, "\n".join(rows) + "\n")
+
+
+def _kinetics(splits: Sequence[str]) -> Callable[[_Writer, Sequence[Class], Sizes], None]:
+    def write(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
+        for split in splits:
+            table = io.StringIO()
+            rows = csv.writer(table)
+            rows.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
+            for own in classes:
+                for i in range(sizes.train if split == "train" else sizes.test):
+                    video = youtube_id(f"{own.name} {split} {i}")
+                    rows.writerow([own.folder, video, i, i + 10, split])
+                    name = f"{split}/{own.folder}/{video}_{i:06d}_{i + 10:06d}.mp4"
+                    writer.video(name, own)
+            writer.text(f"{split}.csv", table.getvalue())
+
+    return write
+
+
+def youtube_id(key: str) -> str:
+    """Return an identifier of 11 characters, the same for the same ``key``."""
+    return hashlib.sha256(key.encode()).hexdigest()[:11]
+
+
+def _ssv2(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
+    numbers = {own.name: str(own.label) for own in classes}
+    writer.text("labels/labels.json", json.dumps(numbers, indent=1))
+    video = 0
+    for split, count in (("train", sizes.train), ("validation", sizes.test)):
+        rows = []
+        for own in classes:
+            template = own.name.replace("something", "[something]").replace("Something", "[Something]")
+            for _ in range(count):
+                video += 1
+                rows.append({"id": str(video), "label": own.name.lower(), "template": template,
+                             "placeholders": []})  # fmt: skip
+                writer.video(f"{video}.webm", own)
+        writer.text(f"labels/{split}.json", json.dumps(rows, indent=1))
+
+
+def _activitynet(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
+    database = {}
+    for subset, count in (("training", sizes.train), ("validation", sizes.test)):
+        for own in classes:
+            for i in range(count):
+                video = youtube_id(f"{own.name} {subset} {i}")
+                segment = {"label": own.name, "segment": [0.25, 1.0]}
+                database[video] = {"subset": subset, "duration": FRAMES / RATE,
+                                   "annotations": [segment]}  # fmt: skip
+                writer.video(f"v_{video}.mp4", own)
+    writer.text("activity_net.v1-3.min.json", json.dumps({"database": database}, indent=1))
+
+
+Layout = Callable[[_Writer, Sequence[Class], Sizes], None]
+LAYOUTS: dict[str, Layout] = {
+    "kinetics400": _kinetics(("train", "val")),
+    "kinetics600": _kinetics(("val",)),  # zero-shot tests only
+    "ucf101": _ucf101,
+    "hmdb51": _hmdb51,
+    "ssv2": _ssv2,
+    "activitynet200": _activitynet,
+}

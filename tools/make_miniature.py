@@ -1,0 +1,72 @@
+"""Make miniatures of the benchmark data sets, to rehearse protocols: make_miniature.py FOLDER."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slowfast.config.paths import REPOSITORY
+from slowfast.datasets.miniature import LAYOUTS, Sizes, make_miniature
+from slowfast.errors import SlowFastError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this tool."""
+    parser = argparse.ArgumentParser(
+        prog="make_miniature.py",
+        description="Write FOLDER/<data set>/annotations and FOLDER/<data set>/videos in the "
+        "layout and naming of the real data sets, with a few classes and tiny videos. The next "
+        "step is tools/prepare_data.py --partial.",
+    )
+    add = parser.add_argument
+    add("folder", type=Path, metavar="FOLDER")
+    add("datasets", nargs="*", metavar="DATASET", help=f"of {', '.join(LAYOUTS)} (default: all)")
+    for name, count in Sizes()._asdict().items():
+        add(f"--{name}", type=int, default=count, metavar="N", help="(%(default)s)")
+    add("--seed", type=int, default=0, help="of the drawings and weights (%(default)s)")
+    add("--clip", type=Path, metavar="FILE",
+        help="also write random weights of the CLIP of --arch there, in open_clip's form")  # fmt: skip
+    add("--arch", type=Path, default=REPOSITORY / "configs/demo/clip_tiny.json", metavar="JSON")
+    return parser
+
+
+def write_clip(path: Path, arch: Path, seed: int) -> None:
+    """Write weights of a CLIP that nobody trained: they stand for the original CLIP's."""
+    import open_clip
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        clip = open_clip.CLIP(**json.loads(arch.read_text()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(clip.state_dict(), path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool and return its exit code."""
+    args = build_parser().parse_args(argv)
+    sizes = Sizes(args.classes, args.train, args.test)
+    try:
+        for dataset in args.datasets or LAYOUTS:
+            count = make_miniature(
+                args.folder / dataset,
+                dataset,
+                label_db=REPOSITORY / "label_db",
+                sizes=sizes,
+                seed=args.seed,
+            )
+            print(f"{args.folder / dataset}: {count} videos")
+    except SlowFastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if args.clip:
+        write_clip(args.clip, args.arch, args.seed)
+        print(f"{args.clip}: random weights")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
