@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from slowfast.utils.logging import reset_logging
 
 ROOT = Path(__file__).resolve().parent.parent
 PARITY = Path(os.environ.get("OST_PARITY", ROOT.parent / "shared" / "parity"))
@@ -24,6 +26,13 @@ def _guard_generators() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_log_handlers() -> Iterator[None]:
+    """Close the log that a test's run opened, so that the next test's output is its own."""
+    yield
+    reset_logging()
 
 
 @pytest.fixture(scope="session")
