@@ -7,7 +7,8 @@ set -euo pipefail
 
 ensure_environment report
 out="${1:-runs/rehearsal}"
-export DATA_ROOT="$out/data" OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(count_processors)}"
+# Tiny tensors: one thread is faster than several.
+export DATA_ROOT="$out/data" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 clip="$out/clip_original.pt"
 # A CLIP of 3 layers that stands for the original one, 4 frames of 32 pixels, one epoch.
 tiny=(

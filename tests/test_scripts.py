@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,136 @@ def test_exit_code_is_that_of_what_was_run(checkout) -> None:
     python = checkout.root / ".venv" / "bin" / "python"
     python.write_text("#!/bin/sh\nexit 130\n")
     assert checkout.run("demo.sh").returncode == 130
+
+
+# ---- protocols ----
+
+PROTOCOLS = {
+    "zero_shot": ("kinetics400", 10),
+    "few_shot": ("hmdb51", 4),
+    "base_to_novel": ("ucf101", 6),
+    "fully_supervised": ("ssv2", 1),
+}
+
+
+class Ready:
+    """An environment that has everything: the Python of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.venv = folder / "ready"
+        (self.venv / "bin").mkdir(parents=True)
+        python = self.venv / "bin" / "python"
+        python.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+        common = f'. "{ROOT}/script/_common.sh"; fingerprint report > "$(stamp_of report)"'
+        subprocess.run(["bash", "-c", common], env=self.env(), check=True)
+
+    def env(self, **more: str) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if k not in ("DATA_ROOT", "OST_LAUNCH")}
+        return {**clean, "OST_VENV": str(self.venv), "DATA_ROOT": "/data", **more}
+
+    def run(self, script: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        words = ["bash", f"script/{script}.sh", *args]
+        return subprocess.run(
+            words, env=self.env(**env), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory) -> Ready:
+    return Ready(tmp_path_factory.mktemp("scripts"))
+
+
+@pytest.mark.parametrize("name", list(PROTOCOLS))
+def test_dry_run_shows_the_commands_of_the_whole_protocol(ready, name) -> None:
+    dataset, count = PROTOCOLS[name]
+    done = ready.run(name, "OST", dataset, "--dry-run", "--", "NUM_GPUS", "8")
+    assert done.returncode == 0, done.stderr
+    *steps, table = done.stdout.splitlines()
+    assert len(steps) == count
+    for step in steps:
+        assert step.startswith(f"python tools/run_net.py --cfg configs/OST/{name}/")
+        assert " --opts DATA.PATH_TO_DATA_DIR /data/" in step
+        assert step.endswith(" NUM_GPUS 8")
+    assert f"--cfg configs/OST/{name}/{dataset}.yaml" in steps[0]
+    assert table.startswith(f"python tools/summarize.py runs/ost/{name}/")
+
+
+def test_a_launcher_stands_in_front_of_every_step(ready) -> None:
+    launcher = "torchrun --nproc_per_node 8"
+    done = ready.run("fully_supervised", "OST", "ssv2", "--dry-run", OST_LAUNCH=launcher)
+    assert done.stdout.startswith("torchrun --nproc_per_node 8 tools/run_net.py --cfg ")
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        (["zero_shot", "Ost", "kinetics400"], "known for zero_shot: "),
+        (["few_shot", "OST", "imagenet"], "known for OST few_shot: hmdb51, ssv2, ucf101"),
+    ],
+)
+def test_unknown_names_are_one_line_with_the_choices(ready, words, choices) -> None:
+    done = ready.run(*words, "--dry-run")
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("== ")]
+    assert line.startswith("error: ")
+    assert choices in line
+
+
+def test_protocol_scripts_are_short() -> None:
+    for name in PROTOCOLS:
+        assert len((ROOT / f"script/{name}.sh").read_text().splitlines()) <= 15
+
+
+# ---- Slurm ----
+
+
+def test_slurm_job_runs_each_step_over_all_machines(ready) -> None:
+    protocol = ["script/zero_shot.sh", "OST", "kinetics400", "--", "NUM_GPUS", "8"]
+    done = ready.run("slurm", "--dry-run", "2", "8", *protocol, DATA_ROOT="/my data")
+    assert done.returncode == 0, done.stderr
+    job = done.stdout
+    assert job.startswith("#!")
+    assert "--nodes=2 --ntasks-per-node=1 --gpus-per-node=8" in job
+    assert "--nnodes 2 --nproc_per_node 8" in job
+    assert r"DATA_ROOT=/my\ data" in job
+    assert job.splitlines()[-1] == f"exec bash {' '.join(protocol)}"
+    subprocess.run(["bash", "-n"], input=job, text=True, check=True)
+
+
+def test_slurm_job_becomes_a_launcher_that_the_protocol_understands(ready, tmp_path) -> None:
+    """Run the job's text with a stand-in for Slurm; the dry run shows what it would start."""
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho first\necho second\n")
+    scontrol.chmod(0o755)
+    protocol = ["script/fully_supervised.sh", "OST", "ssv2", "--dry-run"]
+    job = ready.run("slurm", "--dry-run", "2", "4", *protocol).stdout
+    env = ready.env(PATH=f"{tmp_path}:{os.environ['PATH']}", SLURM_JOB_ID="81234")
+    env["SLURM_JOB_NODELIST"] = "first,second"
+    done = subprocess.run(
+        ["bash"], input=job, env=env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    step = done.stdout.splitlines()[0]
+    assert step.startswith("srun ")
+    assert (
+        "--rdzv_id 81234 --rdzv_backend c10d --rdzv_endpoint first:21234 tools/run_net.py" in step
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["2", "8"], "usage: script/slurm.sh"),
+        (["two", "8", "script/few_shot.sh"], "usage: script/slurm.sh"),
+        (["--dry-run", "2", "8", "script/no_shot.sh"], "no such script; the protocols are"),
+        (["2", "8", "script/few_shot.sh"], "no sbatch here"),
+    ],
+)
+def test_slurm_mistakes_are_one_line(ready, words, message) -> None:
+    if shutil.which("sbatch"):
+        pytest.skip("Slurm is here: nothing may be submitted")
+    done = ready.run("slurm", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr

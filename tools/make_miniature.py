@@ -27,8 +27,12 @@ def build_parser() -> argparse.ArgumentParser:
     for name, count in Sizes()._asdict().items():
         add(f"--{name}", type=int, default=count, metavar="N", help="(%(default)s)")
     add("--seed", type=int, default=0, help="of the drawings and weights (%(default)s)")
-    add("--clip", type=Path, metavar="FILE",
-        help="also write random weights of the CLIP of --arch there, in open_clip's form")  # fmt: skip
+    add(
+        "--clip",
+        type=Path,
+        metavar="FILE",
+        help="also write random weights of the CLIP of --arch there, in open_clip's form",
+    )
     add("--arch", type=Path, default=REPOSITORY / "configs/demo/clip_tiny.json", metavar="JSON")
     return parser
 

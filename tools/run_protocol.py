@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--data-root",
         type=Path,
-        default=os.environ.get("DATA_ROOT"),
+        default=os.environ.get("DATA_ROOT") or None,
         metavar="FOLDER",
         help="folder of the data sets (default: $DATA_ROOT)",
     )

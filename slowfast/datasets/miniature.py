@@ -1,4 +1,4 @@
-"""Miniatures of the benchmark data sets: their layout, file names and annotation files, tiny videos.
+"""Miniatures of the benchmark data sets: their layout, names and annotations, with tiny videos.
 
 Real data sets cannot be shipped, so protocols are rehearsed on these: a few true classes, a few
 videos of a moving square each, coloured by class. ``<folder>/annotations`` and ``<folder>/videos``
@@ -14,10 +14,11 @@ import json
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from slowfast.errors import UsageError
@@ -140,10 +141,10 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
     """Write frames with the codec that files of this suffix have in the real data sets."""
     codec = CODECS[path.suffix]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(RATE))
+        stream = cast(VideoStream, container.add_stream(codec, rate=Fraction(RATE)))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.options = OPTIONS[codec]
+        stream.options = dict(OPTIONS[codec])
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
@@ -218,7 +219,9 @@ def _ssv2(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
     for split, count in (("train", sizes.train), ("validation", sizes.test)):
         rows = []
         for own in classes:
-            template = own.name.replace("something", "[something]").replace("Something", "[Something]")
+            template = own.name.replace("something", "[something]").replace(
+                "Something", "[Something]"
+            )
             for _ in range(count):
                 video += 1
                 rows.append({"id": str(video), "label": own.name.lower(), "template": template,

@@ -1,0 +1,127 @@
+"""All protocols end to end on miniature data sets, in one process: a reduced script/rehearse.sh.
+
+Every step is the command that the scripts run; only starting a new Python for each is left out.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slowfast.config import cli
+from tools import make_miniature, prepare_data, run_protocol, summarize
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "CLIP.ARCH": str(ROOT / "tests/assets/tiny_clip.json"),
+    "NUM_GPUS": "0",
+    "LOG_MODEL_INFO": "False",
+    "DATA.NUM_FRAMES": "2",
+    "DATA.TRAIN_CROP_SIZE": "32",
+    "DATA.TEST_CROP_SIZE": "32",
+    "DATA.TEST_SHORT_SIZE": "36",
+    "DATA_LOADER.NUM_WORKERS": "0",
+    "TRAIN.MIXED_PRECISION": "False",
+    "TRAIN.BATCH_SIZE": "2",
+    "TRAIN.TOTAL_BATCH_SIZE": "4",
+    "SOLVER.MAX_EPOCH": "1",
+    "SOLVER.WARMUP_EPOCHS": "0.0",
+}
+PREPARED = {
+    "kinetics400": [],
+    "kinetics600": ["--splits", "val"],
+    "ucf101": ["--shots", "2", "--seeds", "1", "2"],
+    "hmdb51": ["--shots", "2", "--seeds", "1"],
+    "ssv2": [],
+}
+
+
+def call_here(words) -> int:
+    """Run a command of a protocol in this process."""
+    tool = {"run_net.py": cli.main, "summarize.py": summarize.main}[Path(words[1]).name]
+    return tool(list(words[2:]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with prepared miniatures and weights that stand for the original CLIP."""
+    root = tmp_path_factory.mktemp("rehearsal")
+    data, clip = root / "data", root / "clip.pt"
+    sizes = ["--classes", "2", "--train", "2", "--test", "1"]
+    arch = ["--clip", str(clip), "--arch", TINY["CLIP.ARCH"]]
+    assert make_miniature.main([str(data), *PREPARED, *sizes, *arch]) == 0
+    for dataset, more in PREPARED.items():
+        places = ["--annotations", "annotations", "--videos", "videos", "--out", "lists"]
+        places[1::2] = [str(data / dataset / name) for name in places[1::2]]
+        quiet = ["--partial", "--progress", "none", "--workers", "1"]
+        assert prepare_data.main([dataset, *places, *quiet, *more]) == 0
+    return root
+
+
+def rehearse(folder: Path, *words: str) -> int:
+    """Run a whole protocol."""
+    tiny = [word for pair in TINY.items() for word in pair]
+    places = ["--data-root", str(folder / "data"), "--output", str(folder / "runs")]
+    overrides = ["--", *tiny, "CLIP.PRETRAINED", str(folder / "clip.pt")]
+    _, request = run_protocol.parse_request([*words, *places, *overrides])
+    return run_protocol.run_steps(run_protocol.plan(request), call=call_here)
+
+
+def results(folder: Path) -> dict[str, dict]:
+    """Return all results.json below ``folder``, by their folder's path."""
+    return {
+        path.parent.relative_to(folder).as_posix(): json.loads(path.read_text())
+        for path in sorted(folder.rglob("results.json"))
+    }
+
+
+def test_zero_shot(folder, capsys) -> None:
+    assert rehearse(folder, "zero_shot", "OST", "kinetics400") == 0
+    found = results(folder / "runs/ost/zero_shot")
+    assert list(found) == [
+        f"{dataset}/split{i}" for dataset in ("hmdb51", "kinetics600", "ucf101") for i in (1, 2, 3)
+    ]
+    for name, result in found.items():
+        assert (result["num_videos_scored"], result["failed"]) == (2, []), name
+        assert result["protocol"] == "zero_shot"
+        assert result["split"] == name[-1]
+        # The original CLIP has its share in every test, of the weights of the one training.
+        assert result["weights"].endswith(f"x 0.8 + {folder / 'clip.pt'} x 0.2")
+        assert "kinetics400/checkpoints/checkpoint_epoch_00001.pyth" in result["weights"]
+    table = capsys.readouterr().out
+    for word in ("zero_shot", "ucf101", "hmdb51", "kinetics600", "6 of 6"):
+        assert word in table
+
+
+def test_few_shot(folder, capsys) -> None:
+    assert rehearse(folder, "few_shot", "OST", "hmdb51", "2") == 0
+    (result,) = results(folder / "runs/ost/few_shot").values()
+    assert (result["split"], result["num_videos_scored"]) == ("2shot_seed1", 2)
+    assert " x " not in result["weights"]  # no share of the original CLIP
+    assert "few_shot" in capsys.readouterr().out
+
+
+def test_base_to_novel(folder, capsys) -> None:
+    assert rehearse(folder, "base_to_novel", "OST", "ucf101", "2", "1", "2") == 0
+    found = results(folder / "runs/ost/base_to_novel/ucf101")
+    assert list(found) == [
+        f"2shot_seed{seed}/{part}" for seed in (1, 2) for part in ("base", "novel")
+    ]
+    for name, result in found.items():
+        part = name.split("/")[1]
+        assert result["subset"] == f"label_db/ucf101/{part}.txt"
+        assert f"{name.split('/')[0]}/base/checkpoints" in result["weights"]
+        assert len(result["per_class"]) == {"base": 51, "novel": 50}[part]
+    table = capsys.readouterr().out
+    assert "HM" in table
+    assert "ucf101" in table
+
+
+def test_fully_supervised(folder, capsys) -> None:
+    assert rehearse(folder, "fully_supervised", "OST", "ssv2") == 0
+    (result,) = results(folder / "runs/ost/fully_supervised").values()
+    assert result["num_videos_scored"] == 2
+    assert "ssv2" in capsys.readouterr().out
+    # A second call finds everything done.
+    assert rehearse(folder, "fully_supervised", "OST", "ssv2") == 0
+    assert "done before" in capsys.readouterr().out
