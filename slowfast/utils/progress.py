@@ -94,7 +94,7 @@ class _Live:
         """Count one step and show its numbers."""
         self.videos += videos
         self.progress.update(
-            self.task, advance=1, videos=self.videos, numbers=describe(fields) or None
+            self.task, advance=1, videos=self.videos, numbers=describe(fields)
         )
 
 
