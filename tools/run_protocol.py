@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slowfast.engine.protocol import K600_LISTS, PROTOCOLS, Request, Step, plan, shown
+from slowfast.engine.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, Step, plan, shown
 from slowfast.errors import SlowFastError, UsageError
 
 TOOLS = Path(__file__).resolve().parent
@@ -50,6 +50,30 @@ def build_parser() -> argparse.ArgumentParser:
         help="videos per class: 16, or several as 2,4,8,16 (default: as published)",
     )
     add("seeds", metavar="SEED", nargs="*", type=int, help="numbers of the drawn lists")
+    _add_choices(parser)
+    add(
+        "--data-root",
+        type=Path,
+        default=os.environ.get("DATA_ROOT") or None,
+        metavar="FOLDER",
+        help="folder of the data sets (default: $DATA_ROOT)",
+    )
+    add("--output", type=Path, default=Path("runs"), help="folder of all results (%(default)s)")
+    add(
+        "--launch",
+        default=os.environ.get("OST_LAUNCH", "python"),
+        metavar="WORDS",
+        help="what stands in front of run_net.py, such as 'torchrun --nproc_per_node 8' "
+        "(default: $OST_LAUNCH, or python)",
+    )
+    add("--dry-run", action="store_true", help="print the commands and run nothing")
+    add("--fresh", action="store_true", help="delete what earlier calls left and start over")
+    return parser
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add what changes the protocol's steps."""
+    add = parser.add_argument
     add(
         "--from",
         dest="start",
@@ -70,23 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="which Kinetics-600 videos zero_shot tests (%(default)s); see docs/protocols.md",
     )
     add(
-        "--data-root",
-        type=Path,
-        default=os.environ.get("DATA_ROOT") or None,
-        metavar="FOLDER",
-        help="folder of the data sets (default: $DATA_ROOT)",
+        "--labels",
+        default="right",
+        choices=LABELS,
+        help="published: HMDB-51's class names as the ViFi-CLIP line has them (%(default)s)",
     )
-    add("--output", type=Path, default=Path("runs"), help="folder of all results (%(default)s)")
-    add(
-        "--launch",
-        default=os.environ.get("OST_LAUNCH", "python"),
-        metavar="WORDS",
-        help="what stands in front of run_net.py, such as 'torchrun --nproc_per_node 8' "
-        "(default: $OST_LAUNCH, or python)",
-    )
-    add("--dry-run", action="store_true", help="print the commands and run nothing")
-    add("--fresh", action="store_true", help="delete what earlier calls left and start over")
-    return parser
 
 
 def parse_request(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
@@ -115,6 +127,7 @@ def parse_request(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
         start=args.start,
         weights=args.weights,
         k600=args.k600,
+        labels=args.labels,
         overrides=tuple(words[cut + 1 :]),
         output=args.output,
     )

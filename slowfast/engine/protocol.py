@@ -19,6 +19,9 @@ SPLITS = (1, 2, 3)
 TARGETS = ("ucf101", "hmdb51", "kinetics600")  # of zero-shot, each with three splits
 # Which videos of Kinetics-600 are tested: two sets are published, and they share hardly a video.
 K600_LISTS = {"val": "zero_shot_split{}.csv", "published": "published_zero_shot_split{}.csv"}
+# Data sets whose published class names differ from the right ones; see docs/protocols.md.
+PUBLISHED_NAMES = ("hmdb51",)
+LABELS = ("right", "published")
 # What differs between two calls although the results are the same, or are to be the same.
 HARMLESS = ("NUM_GPUS", "DATA_LOADER.", "LOG.", "LOG_PERIOD", "DATA.PATH_")
 
@@ -81,6 +84,7 @@ class Request:
         start: weights to train from (few_shot, base_to_novel); empty = CLIP's.
         weights: tested instead of training first (zero_shot), such as a released file.
         k600: a key of ``K600_LISTS``.
+        labels: of ``LABELS``: which class names HMDB-51 has.
         overrides: keys and values for every step.
         output: folder of all results.
         configs: folder of the methods.
@@ -95,6 +99,7 @@ class Request:
     start: str = ""
     weights: str = ""
     k600: str = "val"
+    labels: str = "right"
     overrides: tuple[str, ...] = ()
     output: Path = Path("runs")
     configs: Path = REPOSITORY / "configs"
@@ -165,8 +170,14 @@ def _check(request: Request) -> None:
             f"data set {request.dataset!r}{why}; known for {request.method} {request.protocol}: "
             f"{', '.join(known)}"
         )
+    _check_options(request)
+
+
+def _check_options(request: Request) -> None:
     if request.k600 not in K600_LISTS:
         raise UsageError(f"--k600 {request.k600!r}; known: {', '.join(K600_LISTS)}")
+    if request.labels not in LABELS:
+        raise UsageError(f"--labels {request.labels!r}; known: {', '.join(LABELS)}")
     takes = TAKES[request.protocol]
     for name, given in (("SHOTS", request.shots), ("SEED", request.seeds),
                         ("--from", request.start), ("--weights", request.weights)):  # fmt: skip
@@ -183,6 +194,28 @@ def _data(request: Request, dataset: str, **files: str) -> dict[str, str]:
     root = request.data_root / dataset
     paths = {"DATA.PATH_TO_DATA_DIR": f"{root}/lists", "DATA.PATH_PREFIX": f"{root}/videos"}
     return paths | {f"DATA.{part}_FILE": name for part, name in files.items()}
+
+
+def _texts(request: Request, dataset: str, subset: str = "") -> dict[str, str]:
+    """Return the class names of ``dataset``, as far as they are not the leaf's."""
+    folder = f"label_db/{dataset}"
+    published = "_published" if _has_published_names(request, dataset) else ""
+    names = {"TEXT.CLASSES": f"{folder}/classes_published.csv"} if published else {}
+    return names | ({"TEXT.SUBSET": f"{folder}/{subset}{published}.txt"} if subset else {})
+
+
+def _has_published_names(request: Request, dataset: str) -> bool:
+    return request.labels == "published" and dataset in PUBLISHED_NAMES
+
+
+def _folder_name(request: Request, dataset: str) -> str:
+    """Return a folder's name that keeps apart what is not comparable."""
+    name = dataset
+    if dataset == "kinetics600" and request.k600 != "val":
+        name += f"_{request.k600}"
+    if _has_published_names(request, dataset):
+        name += "_published_names"
+    return name + (f"_from_{Path(request.start).stem}" if request.start else "")
 
 
 def _last_weights(request: Request, step: Step) -> str:
@@ -219,13 +252,12 @@ def _zero_shot_test(
     kinetics = target == "kinetics600"
     pattern = K600_LISTS[request.k600] if kinetics else "test_split{}.csv"
     settings = _data(request, target, TEST=pattern.format(split))
-    if kinetics:  # 160 classes of its own for each split
-        settings["TEXT.SUBSET"] = f"label_db/kinetics600/zero_shot_split{split}.txt"
-    name = target if request.k600 == "val" or not kinetics else f"{target}_{request.k600}"
+    # 160 classes of its own for each split
+    settings |= _texts(request, target, f"zero_shot_split{split}" if kinetics else "")
     settings |= {
         "TEST.CHECKPOINT_FILE_PATH": weights,
         "TEST.SPLIT": str(split),
-        "OUTPUT_DIR": f"{folder / name}/split{split}",
+        "OUTPUT_DIR": f"{folder / _folder_name(request, target)}/split{split}",
     }
     leaf = request.leaves / f"{target}.yaml"
     return Step(f"test on {target}, split {split}", leaf, settings, request.overrides, needs)
@@ -242,9 +274,10 @@ def _few_shot(request: Request) -> list[Step]:
             settings = _data(
                 request, request.dataset, TRAIN=f"train_{name}.csv", VAL="val.csv", TEST="val.csv"
             )
-            settings |= _start(request) | {
+            settings |= _texts(request, request.dataset) | _start(request)
+            settings |= {
                 "TEST.SPLIT": name,
-                "OUTPUT_DIR": f"{request.folder / _started(request)}/{name}",
+                "OUTPUT_DIR": f"{request.folder / _folder_name(request, request.dataset)}/{name}",
             }
             title = f"train on {shots} videos per class of {request.dataset} (list {seed}), test"
             steps.append(Step(title, leaf, settings, request.overrides))
@@ -259,12 +292,12 @@ def _base_to_novel(request: Request) -> list[Step]:
     steps: list[Step] = []
     for seed in request.seeds or (1, 2, 3):
         listed = f"base_train_{shots}shot_seed{seed}.csv"
-        folder = f"{request.folder / _started(request)}/{shots}shot_seed{seed}"
+        folder = f"{request.folder / _folder_name(request, request.dataset)}/{shots}shot_seed{seed}"
         base = Step(
             f"train on base classes of {request.dataset} (list {seed}), test them",
             leaf,
             _data(request, request.dataset, TRAIN=listed, VAL="base_val.csv", TEST="base_val.csv")
-            | {"TEXT.SUBSET": f"label_db/{request.dataset}/base.txt"}
+            | _texts(request, request.dataset, "base")
             | _start(request)
             | {"TEST.SPLIT": f"base_seed{seed}", "OUTPUT_DIR": f"{folder}/base"},
             request.overrides,
@@ -274,7 +307,8 @@ def _base_to_novel(request: Request) -> list[Step]:
             leaf,
             # The training list is named so that results.json says what was trained on.
             _data(request, request.dataset, TRAIN=listed, TEST="novel_val.csv")
-            | {"TRAIN.ENABLE": "False", "TEXT.SUBSET": f"label_db/{request.dataset}/novel.txt"}
+            | {"TRAIN.ENABLE": "False"}
+            | _texts(request, request.dataset, "novel")
             | _start(request)
             | {"TEST.CHECKPOINT_FILE_PATH": _last_weights(request, base)}
             | {"TEST.SPLIT": f"novel_seed{seed}", "OUTPUT_DIR": f"{folder}/novel"},
@@ -294,11 +328,6 @@ def _fully_supervised(request: Request) -> list[Step]:
 
 def _start(request: Request) -> dict[str, str]:
     return {"TRAIN.CHECKPOINT_FILE_PATH": request.start} if request.start else {}
-
-
-def _started(request: Request) -> str:
-    """Return the name of a folder that keeps runs of different starting weights apart."""
-    return request.dataset + (f"_from_{Path(request.start).stem}" if request.start else "")
 
 
 Planner = Callable[[Request], list[Step]]

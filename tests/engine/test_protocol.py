@@ -62,6 +62,20 @@ def test_published_kinetics600_videos_have_their_own_lists_and_folder() -> None:
     assert not {step.output for step in steps} & {step.output for step in ours}
 
 
+def test_published_names_of_hmdb51_touch_no_other_data_set() -> None:
+    for asked in (
+        request("zero_shot", "kinetics400", labels="published"),
+        request("base_to_novel", "hmdb51", labels="published"),
+    ):
+        for step in plan(asked):
+            cfg = composed(step)
+            ours = "hmdb51" in cfg.TEXT.CLASSES
+            assert cfg.TEXT.CLASSES.endswith("classes_published.csv") == ours
+            assert ("hmdb51_published_names" in step.output) == ours
+            if ours and cfg.TEXT.SUBSET:
+                assert cfg.TEXT.SUBSET.endswith("_published.txt")
+
+
 def test_few_shot_as_published() -> None:
     steps = plan(request("few_shot", "hmdb51"))
     cfgs = [composed(step) for step in steps]
@@ -156,6 +170,7 @@ def test_what_results_depend_on_leaves_out_gpus_and_folders_of_data() -> None:
         ("base_to_novel", "ssv2", {"shots": (4, 8)}, "one number of SHOTS"),
         ("few_shot", "ssv2", {"shots": (0,)}, "numbers from 1"),
         ("few_shot", "ssv2", {"k600": "mine"}, "known: val, published"),
+        ("few_shot", "ssv2", {"labels": "mine"}, "known: right, published"),
         ("few_shot", "ssv2", {"overrides": ("NUM_GPUS",)}, "'NUM_GPUS' is alone"),
         ("few_shot", "ssv2", {"overrides": ("SOLVER.BASELR", "1")}, "SOLVER.BASE_LR"),
         ("few_shot", "ssv2", {"overrides": ("OUTPUT_DIR", "x")}, "OUTPUT_DIR is set by the"),
