@@ -182,7 +182,7 @@ def test_printed_table(capsys) -> None:
         "16 unseen classes",
         "64 seen classes",
         "category names, same weights",
-        "loss of the last epoch: ost 1.500000",
+        "loss of the last epoch: ost 1.5, category 2.5",
         "runs/picture.png",
         "took 61 s",
     ):

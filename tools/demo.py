@@ -55,7 +55,7 @@ def show_table(result: object, seconds: float) -> None:
         grid.add_row(title, *(cells[part] for part in PARTS))
     console.print(grid)
     for seed in result.seeds:
-        losses = ", ".join(f"{name} {loss:.6f}" for name, loss in seed.loss.items())
+        losses = ", ".join(f"{name} {loss:.6g}" for name, loss in seed.loss.items())
         print(f"seed {seed.seed}: loss of the last epoch: {losses}")
     if result.picture:
         print(f"transport plans of one video: {result.picture}")
