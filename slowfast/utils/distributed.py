@@ -89,17 +89,37 @@ def all_gather_object(obj: Any) -> list[Any]:
 all_gather_unaligned = all_gather_object
 
 
+class AllGatherWithGradient(torch.autograd.Function):
+    """Concatenate over ranks on axis 0; backward sums every rank's gradient of the local slice.
+
+    PySlowFast's name; torch's own differentiable gather is deprecated.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the concatenation over ranks."""
+        ctx.local_size = tensor.shape[0]
+        return all_gather([tensor])[0]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        """Return this rank's slice of the sum over ranks of ``grad``."""
+        (total,) = all_reduce([grad.clone()], average=False)
+        return _own_slice(total, ctx.local_size)
+
+
+def _own_slice(gathered: Tensor, size: int) -> Tensor:
+    start = get_rank() * size
+    return gathered[start : start + size]
+
+
 def gather_with_grad(tensor: Tensor) -> Tensor:
-    """Concatenate over ranks on axis 0; backward sums every rank's gradient into the local slice.
+    """Apply AllGatherWithGradient.
 
     With a loss that every rank computes on the whole gathered batch, and DistributedDataParallel's
     averaging, the parameters get the true gradient of that loss.
     """
-    if get_world_size() == 1:
-        return tensor
-    from torch.distributed.nn.functional import all_gather as differentiable_all_gather
-
-    return torch.cat(list(differentiable_all_gather(tensor.contiguous())))
+    return tensor if get_world_size() == 1 else AllGatherWithGradient.apply(tensor)
 
 
 class GatherLayer(torch.autograd.Function):
@@ -118,8 +138,7 @@ class GatherLayer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
         """Return this rank's slice of ``grad``."""
-        start = get_rank() * ctx.local_size
-        return grad[start : start + ctx.local_size]
+        return _own_slice(grad, ctx.local_size)
 
 
 def gather_local_grad(tensor: Tensor) -> Tensor:
