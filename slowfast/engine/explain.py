@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slowfast.config.paths import resolve_path
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.video import VideoDataset
 from slowfast.engine.setup import prepare
@@ -118,13 +117,13 @@ class Explainer:
 
 
 def _descriptors_by_name(cfg: Any, kinds: Any) -> dict[str, dict[str, Sequence[str]]]:
-    classes = load_classes(resolve_path(cfg.TEXT.CLASSES))
+    classes = load_classes(cfg.TEXT.CLASSES)
     files = {"spatial": cfg.TEXT.SPATIAL, "temporal": cfg.TEXT.TEMPORAL}
     return {
         kind: dict(
             zip(
                 classes.names,
-                load_descriptors(resolve_path(files[kind]), classes, kind=kind, num=cfg.OST.N),
+                load_descriptors(files[kind], classes, kind=kind, num=cfg.OST.N),
             )
         )
         for kind in kinds

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
 from slowfast.text.labels import ClassVocabulary, shorten
 
@@ -33,7 +34,7 @@ def load_descriptors(
             different or wrong length, an empty text, the same text twice in a class (a warning for
             the released files, which hold some).
     """
-    path = Path(path)
+    path = resolve_path(path)
     option = f"TEXT.{kind.upper()}"
     if not path.is_file():
         raise UsageError(f"{path}: no such file of {kind} descriptors ({option})")

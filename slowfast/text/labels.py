@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
 
 
@@ -77,7 +78,7 @@ def load_classes(path: str | Path) -> ClassVocabulary:
 
     Raises UsageError that names the file and the line or id that is wrong.
     """
-    path = Path(path)
+    path = resolve_path(path)
     if not path.is_file():
         raise UsageError(f"{path}: no such file of class names (TEXT.CLASSES)")
     text = path.read_text(encoding="utf-8-sig")

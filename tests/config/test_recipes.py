@@ -74,3 +74,11 @@ def test_a_zero_shot_target_is_tested_as_published(target):
     assert target in cfg.TEXT.CLASSES
     assert bool(cfg.TEXT.SUBSET) == (target == "kinetics600")
     assert cfg.TEST.SPLIT == "1"
+
+
+def test_the_demo_can_be_built_from_any_working_directory(tmp_path, monkeypatch):
+    from slowfast.models.build import build_model
+
+    monkeypatch.chdir(tmp_path)
+    model = build_model(load_cfg(CONFIGS / "demo/test_unseen.yaml", env={}))
+    assert len(model.head.vocabulary) == 16

@@ -13,6 +13,7 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import nn
 
 from slowfast.checkpoint.load import load_weights
+from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def build_clip(arch: str, pretrained: str = "") -> open_clip.CustomTextCLIP:
 
 
 def _read_config(arch: str) -> dict[str, Any]:
-    config = _read_json(Path(arch)) if arch.endswith(".json") else _look_up(arch)
+    config = _read_json(resolve_path(arch)) if arch.endswith(".json") else _look_up(arch)
     config = config.get("model_cfg", config)
     config.pop("custom_text", None)
     if missing := {"embed_dim", "vision_cfg", "text_cfg"} - set(config):
