@@ -93,9 +93,7 @@ class _Live:
     def advance(self, videos: int, **fields: float) -> None:
         """Count one step and show its numbers."""
         self.videos += videos
-        self.progress.update(
-            self.task, advance=1, videos=self.videos, numbers=describe(fields)
-        )
+        self.progress.update(self.task, advance=1, videos=self.videos, numbers=describe(fields))
 
 
 def resolve_mode(mode: str, *, terminal: bool) -> str:
