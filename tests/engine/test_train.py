@@ -96,17 +96,12 @@ def test_the_first_step_of_the_ost_schedule_changes_nothing(tmp_path, monkeypatc
     assert rates[:3] == pytest.approx([0.0, 0.0, 0.05 / 3])
 
 
-def test_total_batch_is_kept_by_accumulation_and_said_aloud(tmp_path, capsys):
+def test_total_batch_is_kept_by_accumulation_and_said_aloud(tmp_path, caplog):
+    caplog.set_level("INFO")
     job = build_job(tiny_cfg(tmp_path, "TRAIN.TOTAL_BATCH_SIZE", 12))
     assert job.stepper.accumulation == 3
-    assert "effective batch 12 = 4 on each of 1 process x 3 accumulated" in read_log(
-        tmp_path, capsys
-    )
-
-
-def read_log(folder, capsys):
-    path = folder / "stdout.log"
-    return path.read_text() if path.exists() else capsys.readouterr().out
+    expected = "effective batch 12 = 4 on each of 1 process x 3 accumulated"
+    assert expected in caplog.text
 
 
 def test_nan_names_the_batch_and_saves_nothing(tmp_path, monkeypatch):
