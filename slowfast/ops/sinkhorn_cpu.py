@@ -18,9 +18,9 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# 2 MB of kernel in float32: smaller blocks lose more to calls, and to threads that wait for each
+# 4 MB of kernel in float32: smaller blocks lose more to calls, and to threads that wait for each
 # other between calls, than they gain from the cache.
-BLOCK_ELEMENTS = 1 << 19
+BLOCK_ELEMENTS = 1 << 20
 PACK_BELOW = 4  # pairs that still run are packed when they are one in so many
 
 
