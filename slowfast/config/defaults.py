@@ -40,6 +40,7 @@ _C.TRAIN.ENABLE = True  # run training
 _C.TRAIN.DATASET = "kinetics"  # registered data set of training and validation
 _C.TRAIN.BATCH_SIZE = 64  # clips of a step on one machine, over its GPUs; validation uses it too
 _C.TRAIN.TOTAL_BATCH_SIZE = 0  # clips of an optimizer step, kept by accumulation; 0 = as it comes
+_C.TRAIN.EPOCH_SIZE = 0  # repeat the list to about this many videos an epoch; 0 = each once
 _C.TRAIN.ACCUMULATION_STEPS = 1  # steps whose gradients make one optimizer step
 _C.TRAIN.EVAL_PERIOD = 10  # validate after every n-th epoch and the last; 0 = the last only
 _C.TRAIN.CHECKPOINT_PERIOD = 10  # save after every n-th epoch and the last
@@ -73,6 +74,10 @@ _C.TEST.NUM_SPATIAL_CROPS = 3  # crops of a clip; 1 = centre
 _C.TEST.NUM_TEMPORAL_CLIPS = []  # several numbers of clips, tested one after the other
 _C.TEST.ENSEMBLE_SPACE = "prob"  # what is summed over views: prob, logit or feature
 _C.TEST.CLIP_RATIO = 0.0  # weight of the original CLIP mixed into the tested weights (OST: 0.2)
+_C.TEST.LOGIT_SCALE = 0.0  # factor of cosines in evaluation (Text4Vis: 100); 0 = as trained
+_C.TEST.CROP_AXIS = "long"  # where several crops lie: along the long side, or the width (Text4Vis)
+_C.TEST.HALF_CLASS_DRAWS = 0  # random halves of the classes to test as well (Text4Vis: 10)
+_C.TEST.MAP = ""  # report mAP of one-label data from softmax; double_softmax = parity: Text4Vis
 _C.TEST.SAVE_RESULTS_PATH = ""  # file under OUTPUT_DIR for the table of scores
 _C.TEST.SAVE_PREDICTIONS = True  # write label, top classes and scores of each video
 _C.TEST.PROTOCOL = ""  # name of the protocol in results.json
@@ -91,6 +96,8 @@ _C.DATA.LIST_FORMAT = "auto"  # form of the lists; auto = recognised from their 
 _C.DATA.PATH_LABEL_SEPARATOR = " "  # separator of the fields of a list
 _C.DATA.PATH_PREFIX = ""  # folder in front of each listed path
 _C.DATA.FRAME_TEMPLATE = "img_{:05d}.jpg"  # file name of a frame, for folders of frames
+_C.DATA.FRAME_COUNT = "list"  # length of such a video: the list's, or folder = its images
+_C.DATA.MIN_LISTED_FRAMES = 0  # leave out training and validation folders listed with fewer
 _C.DATA.MAX_BROKEN = 0.1  # share of unreadable videos above which a run stops
 _C.DATA.NUM_FRAMES = 8  # frames of a clip
 _C.DATA.SAMPLING = "dense"  # dense = at SAMPLING_RATE; segment = one frame of each equal part
@@ -101,7 +108,7 @@ _C.DATA.TRAIN_JITTER_FPS = 0.0  # training adds up to this to TARGET_FPS
 _C.DATA.USE_OFFSET_SAMPLING = False  # spread the test clips so that the last ends with the video
 _C.DATA.TIMESTAMPS = "corrected"  # legacy = ignore start time and variable frame rate
 _C.DATA.DECODING_BACKEND = "pyav"  # pyav or torchcodec (torchvision means pyav)
-_C.DATA.TRANSFORMS = "slowfast"  # slowfast, or clip = the pipeline of OST and ViFi-CLIP
+_C.DATA.TRANSFORMS = "slowfast"  # slowfast, clip (OST, ViFi-CLIP), text4vis, open_clip (its own)
 _C.DATA.RESIZE = "torch"  # who resizes (bilinear, no anti-aliasing): torch or opencv
 _C.DATA.MEAN = [0.45, 0.45, 0.45]  # of R, G, B in 0..1
 _C.DATA.STD = [0.225, 0.225, 0.225]  # of R, G, B in 0..1
@@ -134,6 +141,7 @@ _C.AUG = CfgNode()
 _C.AUG.ENABLE = False  # RandAugment and random erasing
 _C.AUG.NUM_SAMPLE = 1  # augmented copies of each clip in a batch
 _C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"  # RandAugment in words; empty = off
+_C.AUG.AA_PER_FRAME = False  # draw its operations for each frame (Text4Vis's released weights)
 _C.AUG.INTERPOLATION = "bicubic"  # of its geometric operations: bilinear, bicubic or random
 _C.AUG.RE_PROB = 0.25  # chance of random erasing
 _C.AUG.RE_MODE = "pixel"  # fill: pixel, const or rand
@@ -198,6 +206,22 @@ _C.OST.TARGET_TEMPERATURE = 10.0  # factor of the same-label matrix before its s
 _C.OST.GATHER_GRADIENT = "sum"  # true gradient over processes; local = parity: 1/W of it
 _C.OST.CLASS_CHUNK = 0  # classes solved at once, to bound memory; 0 = automatic
 
+_C.TEXT4VIS = CfgNode()
+_C.TEXT4VIS.HEAD = "transf"  # over frame features: transf (six-layer transformer) or none
+_C.TEXT4VIS.TEMPORAL = "off"  # inside the image tower: off, tsm, tokenshift or tokent1d
+_C.TEXT4VIS.JOINT = False  # one sequence of all frames' patches (joint space-time attention)
+_C.TEXT4VIS.DROP_PATH = 0.0  # stochastic depth and attention dropout of the tower's last block
+_C.TEXT4VIS.EMB_DROPOUT = 0.0  # dropout behind the tower's position embeddings
+
+_C.CLASSIFIER = CfgNode()
+_C.CLASSIFIER.KIND = "clip_text"  # frozen rows: clip_text, random, orthogonal or file
+_C.CLASSIFIER.FILE = ""  # of tools/make_classifier.py (LDA, another text encoder), for kind file
+_C.CLASSIFIER.SEED = 1024  # of random and orthogonal rows
+
+_C.TRUNK = CfgNode()
+_C.TRUNK.ARCH = "x3d_s"  # pytorchvideo trunk: name of its hub, or a JSON file of builder arguments
+_C.TRUNK.PRETRAINED = ""  # its weights file; empty = random
+
 # ---- optimizer ----
 _C.SOLVER = CfgNode()
 _C.SOLVER.BASE_LR = 0.1  # peak learning rate
@@ -219,6 +243,8 @@ _C.SOLVER.EPSILON = 1e-8  # adam
 _C.SOLVER.WEIGHT_DECAY = 1e-4  # weight decay
 _C.SOLVER.ZERO_WD_1D_PARAM = False  # none for biases and other vectors
 _C.SOLVER.LAYER_DECAY = 1.0  # factor of the learning rate from a layer to the one before
+_C.SOLVER.BACKBONE_LR_RATIO = 1.0  # factor of the learning rate of CLIP's own parameters
+_C.SOLVER.LR_UPDATE_PERIOD = 1  # steps between two settings of the learning rate (Text4Vis: 10)
 _C.SOLVER.CLIP_GRAD_VAL = None  # clip gradients to this value
 _C.SOLVER.CLIP_GRAD_L2NORM = None  # clip gradients to this norm
 _C.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False  # multiply the learning rates by NUM_SHARDS

@@ -10,19 +10,29 @@ from typing import Any
 
 from slowfast.errors import UsageError
 
-CHECKPOINT_TYPES = ("pytorch", "openai_clip", "open_clip", "ost", "vifi_clip", "slowfast")
+CHECKPOINT_TYPES = (
+    "pytorch",
+    "openai_clip",
+    "open_clip",
+    "ost",
+    "vifi_clip",
+    "text4vis",
+    "slowfast",
+)
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "AUG.INTERPOLATION": ("bilinear", "bicubic", "random"),
     "AUG.RE_MODE": ("pixel", "const", "rand"),
     "BN.NORM_TYPE": ("batchnorm", "sync_batchnorm"),
+    "CLASSIFIER.KIND": ("clip_text", "random", "orthogonal", "file"),
     "CLIP.TRAINABLE": ("both", "image", "text", "none"),
     "DATA.DECODING_BACKEND": ("pyav", "torchcodec"),
     "DATA.ENSEMBLE_METHOD": ("sum", "max"),
+    "DATA.FRAME_COUNT": ("list", "folder"),
     "DATA.RESIZE": ("torch", "opencv"),
     "DATA.SAMPLING": ("dense", "segment"),
     "DATA.TIMESTAMPS": ("corrected", "legacy"),
-    "DATA.TRANSFORMS": ("slowfast", "clip"),
+    "DATA.TRANSFORMS": ("slowfast", "clip", "text4vis", "open_clip"),
     "DIST_BACKEND": ("nccl", "gloo"),
     "LOG.PROGRESS": ("auto", "rich", "plain", "none"),
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
@@ -31,7 +41,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "OST.STOP_RULE": ("pair", "batch"),
     "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw", "mt_adamw"),
     "TEST.CHECKPOINT_TYPE": CHECKPOINT_TYPES,
+    "TEST.CROP_AXIS": ("long", "width"),
     "TEST.ENSEMBLE_SPACE": ("prob", "logit", "feature"),
+    "TEST.MAP": ("", "softmax", "double_softmax"),
+    "TEXT4VIS.HEAD": ("transf", "none"),
+    "TEXT4VIS.TEMPORAL": ("off", "tsm", "tokenshift", "tokent1d"),
     "TEXT.LONG_TEXT": ("error", "truncate"),
     "TRAIN.AMP_DTYPE": ("bfloat16", "float16"),
     "TRAIN.CHECKPOINT_TYPE": CHECKPOINT_TYPES,
@@ -53,8 +67,10 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "AUG.RE_COUNT": (1, None),
     "AUG.RE_PROB": (0, 1),
     "BN.NUM_BATCHES_PRECISE": (0, None),
+    "CLASSIFIER.SEED": (0, None),
     "CLIP.CONTEXT_LENGTH": (3, None),
     "DATA.MAX_BROKEN": (0, 1),
+    "DATA.MIN_LISTED_FRAMES": (0, None),
     "DATA.NUM_FRAMES": (1, None),
     "DATA.SAMPLING_RATE": (1, None),
     "DATA.TARGET_FPS": (1, None),
@@ -82,16 +98,22 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "RNG_SEED": (0, None),
     "SHARD_ID": (0, None),
     "SOLVER.COSINE_END_LR": (0, None),
+    "SOLVER.LR_UPDATE_PERIOD": (1, None),
     "SOLVER.MAX_EPOCH": (1, None),
     "SOLVER.WARMUP_EPOCHS": (0, None),
     "SOLVER.WARMUP_START_LR": (0, None),
     "SOLVER.WEIGHT_DECAY": (0, None),
     "TEST.BATCH_SIZE": (1, None),
     "TEST.CLIP_RATIO": (0, 1),
+    "TEST.HALF_CLASS_DRAWS": (0, None),
+    "TEST.LOGIT_SCALE": (0, None),
     "TEST.NUM_SPATIAL_CROPS": (1, 3),
+    "TEXT4VIS.DROP_PATH": (0, 1),
+    "TEXT4VIS.EMB_DROPOUT": (0, 1),
     "TRAIN.ACCUMULATION_STEPS": (1, None),
     "TRAIN.BATCH_SIZE": (1, None),
     "TRAIN.CHECKPOINT_PERIOD": (1, None),
+    "TRAIN.EPOCH_SIZE": (0, None),
     "TRAIN.EVAL_PERIOD": (0, None),
     "TRAIN.KEEP_LAST": (0, None),
     "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": (0, None),
@@ -99,7 +121,13 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
 }
 
 # Options that must be above 0.
-POSITIVE = ("OST.EPSILON", "OST.TOLERANCE", "SOLVER.EPSILON", "SOLVER.LAYER_DECAY")
+POSITIVE = (
+    "OST.EPSILON",
+    "OST.TOLERANCE",
+    "SOLVER.BACKBONE_LR_RATIO",
+    "SOLVER.EPSILON",
+    "SOLVER.LAYER_DECAY",
+)
 
 
 def get(cfg: Any, key: str) -> Any:

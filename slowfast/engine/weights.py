@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -21,8 +22,9 @@ def load_test_weights(cfg: Any, model: nn.Module) -> str:
 
     In this order: TEST.CHECKPOINT_FILE_PATH, the newest checkpoint of OUTPUT_DIR,
     TRAIN.CHECKPOINT_FILE_PATH, and what the model was built with if that is a pretrained CLIP.
-    With TEST.CLIP_RATIO r every parameter becomes r x original CLIP + (1 - r) x loaded, where the
-    original is what the model was just built with (Open-VCLIP's patching; OST uses 0.2).
+    With TEST.CLIP_RATIO r every parameter of CLIP becomes r x original + (1 - r) x loaded, where
+    the original is what the model was just built with (Open-VCLIP's patching; OST uses 0.2). What
+    an encoder adds to CLIP's modules has no original and stays as loaded.
 
     Raises:
         UsageError: there are no weights, they do not fit, or a ratio without CLIP.PRETRAINED.
@@ -91,7 +93,12 @@ def _untrained(cfg: Any) -> str:
 
 def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -> None:
     """Mix in place, parameters only; see ``load_test_weights``."""
-    own = {name: value for name, value in model.named_parameters() if name.startswith("clip.")}
+    added = getattr(getattr(model, "encoder", None), "added", ())
+    own = {
+        name: value
+        for name, value in model.named_parameters()
+        if name.startswith("clip.") and not any(fnmatchcase(name, part) for part in added)
+    }
     base = {name: original[name] for name in own}
     tuned = {name: value.detach() for name, value in own.items()}
     mixed = mix(original=base, finetuned=tuned, ratio_original=ratio)

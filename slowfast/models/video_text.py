@@ -17,8 +17,12 @@ from slowfast.models.clip.build import build_clip
 from slowfast.models.encoders import ENCODER_REGISTRY, build_encoder
 from slowfast.models.heads import build_head
 from slowfast.models.trainable import select_trainable
+from slowfast.solver.param_groups import Rule
 from slowfast.structures import Encoded, ModelOutput
 from slowfast.utils.distributed import all_gather
+
+# A constant on all logits (SigLIP), which softmax does not see.
+UNUSED = ("clip.logit_bias",)
 
 
 class VideoTextModel(nn.Module):
@@ -26,14 +30,20 @@ class VideoTextModel(nn.Module):
 
     A published system is a subclass that says which encoder and head it pairs
     (``MODEL.ENCODER`` and ``MODEL.HEAD_NAME`` override either), which prompt set it was published
-    with, and which parameters it never trains.
+    with, and which parameters it never trains. Encoder and head add to the latter with a ``frozen``
+    of their own: patterns of parameters that they do not use, so that none is left without a
+    gradient.
 
     Args:
         clip: what ``build_clip`` returns.
-        encoder: ``encoder(clip, video_BCTHW) -> Encoded``.
+        encoder: ``encoder(clip, video_BCTHW) -> Encoded``. Parameters that it adds to CLIP's own
+            modules (not to itself) are named by the patterns in its ``added``.
         head: ``head(clip, encoded, labels=None) -> logits``.
         trainable: which of CLIP's towers are trained: "both", "image", "text", "none".
         freeze: name patterns of further parameters that are not.
+        backbone_lr_ratio: factor on the learning rate of CLIP's own parameters.
+        eval_scale: factor of the cosines in evaluation instead of CLIP's trained one (Text4Vis
+            tests with 100); 0 keeps the trained one.
 
     Raises:
         UsageError: the head needs something that the encoder does not provide.
@@ -54,13 +64,20 @@ class VideoTextModel(nn.Module):
         head: nn.Module,
         trainable: str = "both",
         freeze: Sequence[str] = (),
+        backbone_lr_ratio: float = 1.0,
+        eval_scale: float = 0.0,
     ) -> None:
         super().__init__()
         _check_pair(encoder, head)
         self.clip = clip
         self.encoder = encoder
         self.head = head
-        select_trainable(self, trainable, freeze=freeze, never=self.frozen)
+        self.eval_scale = eval_scale
+        added = tuple(getattr(encoder, "added", ()))
+        self.param_rules = (*map(Rule, added), Rule("clip.*", backbone_lr_ratio))
+        unused = (part for side in (encoder, head) for part in getattr(side, "frozen", ()))
+        never = (*self.frozen, *unused, *UNUSED)
+        select_trainable(self, trainable, freeze=freeze, never=never)
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> dict[str, Any]:
@@ -72,6 +89,8 @@ class VideoTextModel(nn.Module):
             "head": build_head(cfg, clip, default=cls.head_name, templates=cls.templates),
             "trainable": cfg.CLIP.TRAINABLE,
             "freeze": cfg.CLIP.FREEZE,
+            "backbone_lr_ratio": cfg.SOLVER.BACKBONE_LR_RATIO,
+            "eval_scale": cfg.TEST.LOGIT_SCALE,
         }
 
     @property
@@ -107,20 +126,25 @@ class VideoTextModel(nn.Module):
 
     def score(self, encoded: Encoded) -> Tensor:
         """Return the logits B x K of features that were encoded (or averaged over views) before."""
-        return self.head(self.clip, encoded)
+        logits = self.head(self.clip, encoded)
+        if self.training or not self.eval_scale:
+            return logits
+        return logits * (self.eval_scale / self.clip.logit_scale.float().exp())
 
 
 def _check_pair(encoder: nn.Module, head: nn.Module) -> None:
-    missing = set(getattr(head, "requires", ())) - set(getattr(encoder, "provides", ()))
+    requires = getattr(head, "requires", {})
+    missing = sorted(set(requires) - set(getattr(encoder, "provides", ())))
     if not missing:
         return
     suitable = [
         name
         for name in ENCODER_REGISTRY.names()
-        if missing <= set(getattr(ENCODER_REGISTRY.get(name), "provides", ()))
+        if set(missing) <= set(getattr(ENCODER_REGISTRY.get(name), "provides", ()))
     ]
     raise UsageError(
-        f"MODEL.HEAD_NAME {type(head).__name__} needs {sorted(missing)} of the encoder, which "
-        f"MODEL.ENCODER {type(encoder).__name__} does not provide; encoders that do: "
+        f"MODEL.HEAD_NAME {type(head).__name__} needs {missing} of the encoder "
+        f"({'; '.join(requires[name] for name in missing)}), which MODEL.ENCODER "
+        f"{type(encoder).__name__} does not provide as configured; encoders that do: "
         f"{', '.join(suitable) or 'none'}"
     )

@@ -17,6 +17,7 @@ from slowfast.models import (
     build_model,
     call_model,
 )
+from slowfast.solver.optimizer import construct_optimizer
 from slowfast.structures import Encoded, VideoBatch
 from slowfast.text import tokenize
 
@@ -122,13 +123,15 @@ def test_linear_head_refuses_the_contrastive_loss(tiny_cfg):
 
 
 class NeedsContext(nn.Module):
-    requires = frozenset({"context_BLD"})
+    requires = {"context_BLD": "its texts depend on the video"}
 
 
 def test_an_unsuitable_pair_is_refused_with_the_reason(tiny_clip):
     encoder = ENCODER_REGISTRY.get("FrameWise")()
     with pytest.raises(
-        UsageError, match=r"NeedsContext needs \['context_BLD'\].*FrameWise does not provide"
+        UsageError,
+        match=r"NeedsContext needs \['context_BLD'\] of the encoder \(its texts depend on the video"
+        r"\), which MODEL.ENCODER FrameWise does not provide",
     ):
         VideoTextModel(clip=tiny_clip, encoder=encoder, head=NeedsContext())
 
@@ -157,6 +160,30 @@ def test_a_head_may_use_what_its_encoder_provides(tiny_clip, videos):
     output = model(videos)
     assert output.logits.shape == (2, 4)
     assert "context_BLD" in output.extras
+
+
+def test_linear_head_trains_without_the_text_tower(tiny_cfg):
+    options = ("MODEL.HEAD_NAME", "LinearHead", "MODEL.LOSS_FUNC", "cross_entropy")
+    model = build_model(tiny_cfg("CLIP", *options))
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained
+    assert not any(name.startswith(("clip.text.", "clip.logit")) for name in trained)
+
+
+def test_the_backbone_learns_at_its_own_rate(tiny_cfg):
+    options = ("MODEL.HEAD_NAME", "LinearHead", "MODEL.LOSS_FUNC", "cross_entropy")
+    cfg = tiny_cfg("CLIP", *options, "SOLVER.BACKBONE_LR_RATIO", 0.1)
+    groups = construct_optimizer(build_model(cfg), cfg).param_groups
+    scales = {group["lr_scale"]: group["param_names"] for group in groups}
+    assert set(scales) == {0.1, 1.0}
+    assert all(name.startswith("clip.") for name in scales[0.1])
+    assert all(name.startswith("head.") for name in scales[1.0])
+
+
+def test_evaluation_may_use_a_scale_of_its_own(tiny_cfg, videos):
+    model = build_model(tiny_cfg("CLIP", "TEST.LOGIT_SCALE", 100.0))
+    cosines = model(videos).logits / model.clip.logit_scale.exp()
+    assert_close(model.eval()(videos).logits, 100 * cosines)
 
 
 def test_unknown_names_list_the_known_ones(tiny_cfg):

@@ -14,7 +14,9 @@ ENCODER_REGISTRY = Registry(
     contract=(
         "obj(cfg, clip) -> module holding its own parameters only; "
         "module(clip, video_BCTHW) -> Encoded; it may replace blocks of clip.visual when built; "
-        "`provides` names the extras that it returns"
+        "`provides` names its extras, and 'frames' where video_BTD has one feature "
+        "for each of several times; `frozen` patterns of CLIP's parameters that it does not use; "
+        "`added` patterns of those that it adds to CLIP's modules"
     ),
 )
 

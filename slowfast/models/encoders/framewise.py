@@ -17,7 +17,7 @@ from slowfast.structures import Encoded
 class FrameWise(nn.Module):
     """CLIP's image tower on each frame; no parameters of its own."""
 
-    provides: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset({"frames"})
 
     @configurable
     def __init__(self) -> None:

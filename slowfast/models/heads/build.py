@@ -14,7 +14,8 @@ HEAD_REGISTRY = Registry(
     contract=(
         "obj(cfg, clip, templates=name) -> module holding its own parameters only; "
         "module(clip, encoded, labels=None) -> logits B x K (with labels, in training: global "
-        "batch x global batch); `requires` names the extras that it needs of the encoder"
+        "batch x global batch); `requires` maps what it needs of the encoder's `provides` to the "
+        "reason; `frozen` lists patterns of CLIP's parameters that it does not use or train"
     ),
 )
 

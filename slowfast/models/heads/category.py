@@ -35,7 +35,7 @@ class CategoryHead(nn.Module):
         gather_gradient: see OSTHead.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[dict[str, str]] = {}
 
     @configurable
     def __init__(

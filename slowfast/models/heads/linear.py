@@ -26,7 +26,8 @@ class LinearHead(nn.Module):
         detach: stop the gradient at the features, so that the layer alone is trained.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[dict[str, str]] = {}
+    frozen: ClassVar[tuple[str, ...]] = ("clip.text.*", "clip.logit_scale")
     needs_labels: ClassVar[bool] = False
 
     @configurable

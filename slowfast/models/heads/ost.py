@@ -107,7 +107,9 @@ class OSTHead(nn.Module):
             gives 1/W of it to all parameters but the scale.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[dict[str, str]] = {
+        "frames": "optimal transport distributes a class's descriptors over several frames"
+    }
 
     @configurable
     def __init__(
