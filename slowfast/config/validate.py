@@ -1,7 +1,7 @@
 """Refuse impossible values and combinations before anything is started.
 
-Names that a registry knows (models, losses, data sets, prompt sets, schedules, frame rules) are
-checked by the registry, since an extension may add to them.
+Names that a registry knows (models, losses, data sets, prompt sets, schedules, frame rules, types
+of checkpoints) are checked by the registry, since an extension may add to them.
 """
 
 from __future__ import annotations
@@ -9,16 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from slowfast.errors import UsageError
-
-CHECKPOINT_TYPES = (
-    "pytorch",
-    "openai_clip",
-    "open_clip",
-    "ost",
-    "vifi_clip",
-    "text4vis",
-    "slowfast",
-)
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "AUG.INTERPOLATION": ("bilinear", "bicubic", "random"),
@@ -40,7 +30,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "OST.MATCHING": ("od_solver", "pooled", "category"),
     "OST.STOP_RULE": ("pair", "batch"),
     "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw", "mt_adamw"),
-    "TEST.CHECKPOINT_TYPE": CHECKPOINT_TYPES,
     "TEST.CROP_AXIS": ("long", "width"),
     "TEST.ENSEMBLE_SPACE": ("prob", "logit", "feature"),
     "TEST.MAP": ("", "softmax", "double_softmax"),
@@ -48,7 +37,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TEXT4VIS.TEMPORAL": ("off", "tsm", "tokenshift", "tokent1d"),
     "TEXT.LONG_TEXT": ("error", "truncate"),
     "TRAIN.AMP_DTYPE": ("bfloat16", "float16"),
-    "TRAIN.CHECKPOINT_TYPE": CHECKPOINT_TYPES,
     "TRAIN.SCHEDULE_UNIT": ("step", "epoch"),
     "VAL.PROTOCOL": ("center", "legacy"),
 }
@@ -151,7 +139,7 @@ def validate(cfg: Any) -> None:
         _check_bounds(key, get(cfg, key), low, high)
     for key in POSITIVE:
         _require(get(cfg, key) > 0, f"{key} is {get(cfg, key)}: it must be above 0")
-    for rule in (_machines, _views, _data, _objective, _gradients, _descriptors):
+    for rule in (_checkpoints, _machines, _views, _data, _objective, _gradients, _descriptors):
         rule(cfg)
     if cfg.TRAIN.ENABLE:
         for rule in (_mixing, _total_batch, _schedule):
@@ -164,8 +152,6 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value == "caffe2" and key.endswith("CHECKPOINT_TYPE"):
-        raise UsageError(f"{key} is 'caffe2': Caffe2 checkpoints are out of scope; convert them")
     _require(value in choices, f"{key} is {value!r}: choose one of {', '.join(choices)}")
 
 
@@ -178,6 +164,15 @@ def _check_bounds(key: str, value: float, low: float | None, high: float | None)
     ok = (low is None or value >= low) and (high is None or value <= high)
     limits = f"between {low} and {high}" if high is not None else f"at least {low}"
     _require(ok, f"{key} is {value}: it must be {limits}")
+
+
+def _checkpoints(cfg: Any) -> None:
+    for phase in ("TRAIN", "TEST"):
+        _require(
+            cfg[phase].CHECKPOINT_TYPE != "caffe2",
+            f"{phase}.CHECKPOINT_TYPE is 'caffe2': Caffe2 checkpoints are out of scope; convert "
+            "them",
+        )
 
 
 def _machines(cfg: Any) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from slowfast.checkpoint.adapters import check_kind
 from slowfast.engine.run import prepare_output
 from slowfast.utils import distributed as du
 from slowfast.utils.misc import load_class_names, log_model_info
@@ -16,8 +17,14 @@ from slowfast.utils.rng import seed_everything
 
 
 def prepare(cfg: Any) -> None:
-    """Set up output folder, log, seeds (RNG_SEED plus rank) and determinism of this process."""
+    """Set up output folder, log, seeds (RNG_SEED plus rank) and determinism of this process.
+
+    Raises:
+        UsageError: TRAIN.CHECKPOINT_TYPE or TEST.CHECKPOINT_TYPE is of no known system.
+    """
     prepare_output(cfg)
+    for phase in ("TRAIN", "TEST"):
+        check_kind(cfg[phase].CHECKPOINT_TYPE, f"{phase}.CHECKPOINT_TYPE")
     seed_everything(cfg.RNG_SEED, rank=du.get_rank())
     torch.use_deterministic_algorithms(cfg.DETERMINISTIC, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

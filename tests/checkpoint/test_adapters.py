@@ -5,7 +5,7 @@ import open_clip
 import pytest
 import torch
 
-from slowfast.checkpoint.adapters import ADAPTERS, adapt, recognise
+from slowfast.checkpoint.adapters import ADAPTERS, Adapter, adapt, recognise, register_adapter
 from slowfast.checkpoint.adapters.openai_clip import to_clip_keys
 from slowfast.errors import UsageError
 
@@ -123,3 +123,39 @@ def test_a_wrong_kind_is_refused():
     doubled = {"module.visual.proj": torch.ones(1), "visual.proj": torch.ones(1)}
     with pytest.raises(UsageError, match=r"two keys of these .* become clip\.visual\.proj"):
         adapt(doubled, "openai_clip")
+
+
+@pytest.fixture
+def foreign():
+    """Another system's adapter, registered from outside the package, for one test."""
+    kept = dict(ADAPTERS)
+    renames = (("tower.", "clip.visual."), ("words.", "clip.text."), ("scale", "clip.logit_scale"))
+    yield register_adapter(Adapter("foreign", lambda keys: "scale" in keys, renames, ("loss.*",)))
+    ADAPTERS.clear()
+    ADAPTERS.update(kept)
+
+
+def as_foreign(state):
+    renamed = {
+        key.replace("clip.visual.", "tower.")
+        .replace("clip.text.", "words.")
+        .replace("clip.logit_scale", "scale"): value
+        for key, value in state.items()
+    }
+    return {**renamed, "loss.weight": torch.ones(1)}
+
+
+def test_an_adapter_may_be_registered_from_outside(foreign):
+    ours = weights.ours()
+    for kind in ("auto", "foreign"):
+        adapted = adapt(as_foreign(ours), kind)
+        assert (adapted.kind, adapted.dropped) == ("foreign", ["loss.weight"])
+        assert adapted.state.keys() == ours.keys()
+    for system, rename in SYSTEMS.items():  # the others are recognised as before
+        assert adapt(rename(ours)).kind == system
+
+
+def test_a_second_adapter_of_the_same_name_replaces_the_first(foreign):
+    second = register_adapter(Adapter("foreign", lambda keys: "scale" in keys, ()))
+    assert recognise(["scale"]) is second
+    assert list(ADAPTERS).count("foreign") == 1

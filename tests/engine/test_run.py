@@ -16,6 +16,7 @@ from slowfast.config import load_cfg
 from slowfast.engine import run
 from slowfast.errors import UsageError
 from slowfast.utils import logging as slog
+from tests.engine.tiny import tiny_cfg
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,3 +108,10 @@ def test_missing_gpus_end_with_code_2_and_one_line(tmp_path) -> None:
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: NUM_GPUS is 64, but this machine has")
+
+
+@pytest.mark.parametrize("option", ["TRAIN.CHECKPOINT_TYPE", "TEST.CHECKPOINT_TYPE"])
+def test_an_unknown_type_of_checkpoint_is_refused_before_anything_starts(tmp_path, option):
+    with pytest.raises(UsageError, match=f"{option} 'xclip': choose auto or one of .*slowfast"):
+        run.run(tiny_cfg(tmp_path, option, "xclip"))
+    assert not (tmp_path / "checkpoints").exists()

@@ -13,11 +13,40 @@ from slowfast.checkpoint.adapters.slowfast import SLOWFAST
 from slowfast.checkpoint.adapters.vifi_clip import VIFI_CLIP
 from slowfast.errors import UsageError
 
-# In the order in which they are tried.
+# In the order in which they are tried; those of ``register_adapter`` come before them.
 ADAPTERS = {a.name: a for a in (SLOWFAST, OST, VIFI_CLIP, OPENAI_CLIP, OPEN_CLIP)}
 AUTO = ("auto", "pytorch", "")
 
-__all__ = ["ADAPTERS", "Adapted", "adapt", "recognise"]
+__all__ = ["ADAPTERS", "Adapted", "Adapter", "adapt", "check_kind", "recognise", "register_adapter"]
+
+
+def register_adapter(adapter: Adapter) -> Adapter:
+    """Let files of one more system be read; return the adapter.
+
+    It is tried before all that were there, so its ``recognise`` must be true of its own system's
+    keys only. A second one of the same name replaces the first.
+
+    >>> mine = register_adapter(Adapter("mine", lambda keys: "mine.scale" in keys,
+    ...                                 (("mine.tower.", "clip.visual."),)))
+    >>> recognise(["module.mine.scale", "module.mine.tower.proj"]) is mine
+    True
+    >>> ADAPTERS.pop("mine") is mine
+    True
+    """
+    known = {name: other for name, other in ADAPTERS.items() if name != adapter.name}
+    ADAPTERS.clear()
+    ADAPTERS.update({adapter.name: adapter, **known})
+    return adapter
+
+
+def check_kind(kind: str, option: str = "checkpoint type") -> None:
+    """Refuse a kind that no adapter has; ``option`` says where it was named.
+
+    Raises:
+        UsageError: lists the known kinds.
+    """
+    if kind not in AUTO and kind not in ADAPTERS:
+        raise UsageError(f"{option} {kind!r}: choose auto or one of {', '.join(ADAPTERS)}")
 
 
 def recognise(keys: Collection[str]) -> Adapter:
@@ -41,8 +70,7 @@ def adapt(state: Mapping[str, Tensor], kind: str = "auto") -> Adapted:
     """
     if kind in AUTO:
         return apply(recognise(state), state)
-    if kind not in ADAPTERS:
-        raise UsageError(f"checkpoint type {kind!r}: choose auto or one of {', '.join(ADAPTERS)}")
+    check_kind(kind)
     adapter = ADAPTERS[kind]
     if adapter.renames and not adapter.fits({strip_wrappers(key) for key in state}):
         raise UsageError(
