@@ -2,10 +2,12 @@
 
 from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwrap
 from slowfast.models.clip_baseline import CLIP
-from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise
+from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise, Text4VisEncoder
 from slowfast.models.heads import HEAD_REGISTRY, CategoryHead, LinearHead, OSTHead
 from slowfast.models.losses import LOSS_REGISTRY, build_loss, get_loss_func
 from slowfast.models.ost import OST
+from slowfast.models.ost_text4vis import OSTText4Vis
+from slowfast.models.text4vis import Text4Vis
 from slowfast.models.video_text import VideoTextModel
 from slowfast.models.vifi_clip import ViFiCLIP
 
@@ -20,6 +22,9 @@ __all__ = [
     "FrameWise",
     "LinearHead",
     "OSTHead",
+    "OSTText4Vis",
+    "Text4Vis",
+    "Text4VisEncoder",
     "VideoTextModel",
     "ViFiCLIP",
     "build_loss",

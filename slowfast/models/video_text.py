@@ -37,7 +37,8 @@ class VideoTextModel(nn.Module):
     Args:
         clip: what ``build_clip`` returns.
         encoder: ``encoder(clip, video_BCTHW) -> Encoded``. Parameters that it adds to CLIP's own
-            modules (not to itself) are named by the patterns in its ``added``.
+            modules (not to itself) are named by the patterns in its ``added``; they learn at the
+            full rate, but for those that ``added_at_backbone_rate`` lists as well.
         head: ``head(clip, encoded, labels=None) -> logits``.
         trainable: which of CLIP's towers are trained: "both", "image", "text", "none".
         freeze: name patterns of further parameters that are not.
@@ -73,8 +74,9 @@ class VideoTextModel(nn.Module):
         self.encoder = encoder
         self.head = head
         self.eval_scale = eval_scale
-        added = tuple(getattr(encoder, "added", ()))
-        self.param_rules = (*map(Rule, added), Rule("clip.*", backbone_lr_ratio))
+        slow = set(getattr(encoder, "added_at_backbone_rate", ()))
+        full = [Rule(name) for name in getattr(encoder, "added", ()) if name not in slow]
+        self.param_rules = (*full, Rule("clip.*", backbone_lr_ratio))
         unused = (part for side in (encoder, head) for part in getattr(side, "frozen", ()))
         never = (*self.frozen, *unused, *UNUSED)
         select_trainable(self, trainable, freeze=freeze, never=never)

@@ -2,5 +2,6 @@
 
 from slowfast.models.encoders.build import ENCODER_REGISTRY, build_encoder
 from slowfast.models.encoders.framewise import FrameWise
+from slowfast.models.encoders.text4vis import Text4VisEncoder
 
-__all__ = ["ENCODER_REGISTRY", "FrameWise", "build_encoder"]
+__all__ = ["ENCODER_REGISTRY", "FrameWise", "Text4VisEncoder", "build_encoder"]

@@ -16,7 +16,8 @@ ENCODER_REGISTRY = Registry(
         "module(clip, video_BCTHW) -> Encoded; it may replace blocks of clip.visual when built; "
         "`provides` names its extras, and 'frames' where video_BTD has one feature "
         "for each of several times; `frozen` patterns of CLIP's parameters that it does not use; "
-        "`added` patterns of those that it adds to CLIP's modules"
+        "`added` patterns of those that it adds to CLIP's modules, which learn at the full rate "
+        "unless `added_at_backbone_rate` lists them too"
     ),
 )
 

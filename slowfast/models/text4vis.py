@@ -1,0 +1,19 @@
+"""Text4Vis (AAAI 2023): CLIP's image tower with a temporal head, tuned against frozen texts."""
+
+from __future__ import annotations
+
+from slowfast.models.registry import MODEL_REGISTRY
+from slowfast.models.video_text import VideoTextModel
+
+
+@MODEL_REGISTRY.register()
+class Text4Vis(VideoTextModel):
+    """Cosine with constant rows, cross-entropy over all classes; see docs/text4vis.md.
+
+    The text tower only computes the rows; it is never trained.
+    """
+
+    encoder_name = "Text4VisEncoder"
+    head_name = "FrozenClassifier"
+    templates = "text4vis"
+    frozen = ("clip.text.*",)
