@@ -1,11 +1,15 @@
 """Videos that lie as one image a frame in a folder.
 
 Lists: ``folder frames label`` (Text4Vis), frame names from DATA.FRAME_TEMPLATE counted from 1.
+A video is as long as its list says, or as its folder holds images (DATA.FRAME_COUNT).
 Images are always given in RGB; PySlowFast's reader of such folders gives BGR.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import string
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -26,12 +30,46 @@ logger = get_logger(__name__)
 FIRST_FRAME = 1
 
 
+def count_frames(folder: str | os.PathLike[str], template: str) -> int:
+    """Return how many frames lie in ``folder``: files that ``template`` could have named, from 1.
+
+    Text4Vis counts every file of the folder instead, so that a stray one (an optical flow image, a
+    system's index file) shifts all frames; on folders that hold nothing else both agree.
+
+    Raises:
+        DecodeError: the folder cannot be listed, or holds no such file.
+    """
+    number = _name_pattern(template)
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise DecodeError(str(folder), f"the folder cannot be listed: {error.strerror}") from error
+    found = [(name, match) for name in names if (match := number.fullmatch(name))]
+    count = sum(
+        int(match[1]) >= FIRST_FRAME and template.format(int(match[1])) == name
+        for name, match in found
+    )
+    if not count:
+        first = template.format(FIRST_FRAME)
+        raise DecodeError(str(folder), f"none of its {len(names)} files is named like {first}")
+    return count
+
+
+def _name_pattern(template: str) -> re.Pattern[str]:
+    """Return a pattern whose one group is the number in a name that ``template`` makes."""
+    pattern = "".join(
+        re.escape(text) + ("" if field is None else r"(\d+)")
+        for text, field, _, _ in string.Formatter().parse(template)
+    )
+    return re.compile(pattern)
+
+
 class FolderReader:
     """The frames of one folder.
 
     Args:
         folder: where the images lie.
-        num_frames: how many the list says there are.
+        num_frames: how many there are.
         template: file name with one number field, such as ``img_{:05d}.jpg``.
         fps: the rate that dense sampling is to assume.
     """
@@ -81,6 +119,7 @@ class Framefolder(VideoDataset):
 
     Args:
         template: see FolderReader.
+        count_files: a video is as long as its folder holds images, not as the list says.
         options: as in VideoDataset; its list holds folders and their frame counts.
 
     Raises:
@@ -88,7 +127,7 @@ class Framefolder(VideoDataset):
     """
 
     @configurable
-    def __init__(self, *, template: str, **options: Any) -> None:
+    def __init__(self, *, template: str, count_files: bool = False, **options: Any) -> None:
         super().__init__(**options)
         if _fields(template) != 1:
             raise UsageError(
@@ -96,6 +135,7 @@ class Framefolder(VideoDataset):
                 " img_{:05d}.jpg"
             )
         self.template = template
+        self.count_files = count_files
 
     @classmethod
     def from_cfg(cls, cfg: Any, split: str) -> dict[str, Any]:
@@ -103,7 +143,8 @@ class Framefolder(VideoDataset):
         arguments = from_config.dataset_arguments(cfg, split, kind="frames")
         if arguments.pop("swap_channels"):
             logger.info("DATA.REVERSE_INPUT_CHANNEL: frame folders are read as RGB, nothing to do")
-        return {**arguments, "template": cfg.DATA.FRAME_TEMPLATE}
+        counting = cfg.DATA.FRAME_COUNT == "folder"
+        return {**arguments, "template": cfg.DATA.FRAME_TEMPLATE, "count_files": counting}
 
     def open(self, video: int) -> AbstractContextManager[Reader]:
         """Open a folder by its position in the list."""
@@ -112,12 +153,15 @@ class Framefolder(VideoDataset):
     @contextmanager
     def _folder(self, video: int) -> Iterator[Reader]:
         assert self.videos.num_frames is not None
-        yield FolderReader(
-            str(self.videos.paths[video]),
-            int(self.videos.num_frames[video]),
-            self.template,
-            self.rule.target_fps,
-        )
+        folder = str(self.videos.paths[video])
+        listed = int(self.videos.num_frames[video])
+        length = count_frames(folder, self.template) if self.count_files else listed
+        yield FolderReader(folder, length, self.template, self.rule.target_fps)
+
+
+@DATASET_REGISTRY.register()
+class Ssv2(Framefolder):
+    """Folders of images: Something-Something V2 (Ssv2videos is the same as video files)."""
 
 
 def _fields(template: str) -> int:

@@ -8,18 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from slowfast.datasets import text4vis_transforms as text4vis
 from slowfast.datasets.annotations import PathArray, VideoList, read_list
 from slowfast.datasets.clip_transforms import ClipTransform, ColorJitter, short_side_for
 from slowfast.datasets.decoder import resolve_backend
-from slowfast.datasets.rand_augment import RandAugment
 from slowfast.datasets.random_erasing import RandomErasing
 from slowfast.datasets.sampling import FrameRule, frame_rule
+from slowfast.datasets.text4vis_rand_augment import Augment, build_rand_augment
 from slowfast.datasets.transforms import SlowFastTransform, SpatialSampling
 from slowfast.datasets.views import Views
-from slowfast.errors import UsageError
+from slowfast.errors import DataError, UsageError
 from slowfast.text.labels import load_classes
+from slowfast.utils.logging import get_logger
 
+logger = get_logger(__name__)
 SPLITS = ("train", "val", "test")
+# Something-Something is known by the name of its data set: PySlowFast's (ssv2, Ssv2videos) or
+# Text4Vis's (something...).
+SOMETHING = ("ssv2", "something")
 
 
 def list_path(cfg: Any, split: str) -> Path:
@@ -61,9 +67,34 @@ def video_list(cfg: Any, split: str, kind: str = "") -> VideoList:
             f"{list_path(cfg, split)} lists folders of frames: choose the data set framefolder"
             " (TRAIN.DATASET, TEST.DATASET), or set DATA.LIST_FORMAT video"
         )
+    if split != "test":
+        videos = drop_short(videos, cfg.DATA.MIN_LISTED_FRAMES, list_path(cfg, split))
     if not cfg.DATA.MULTI_LABEL:
         return videos
     return merge_labels(videos, cfg.MODEL.NUM_CLASSES or len(names))
+
+
+def drop_short(videos: VideoList, least: int, path: Path) -> VideoList:
+    """Return the videos that their list says to have ``least`` frames or more (Text4Vis: 8).
+
+    Lists without frame counts stay as they are.
+
+    Raises:
+        DataError: none is left.
+    """
+    if videos.num_frames is None or least <= int(videos.num_frames.min()):
+        return videos
+    kept = np.flatnonzero(videos.num_frames >= least)
+    if not len(kept):
+        raise DataError(
+            f"{path}: all {len(videos)} folders are listed with fewer than {least} frames; lower"
+            " DATA.MIN_LISTED_FRAMES"
+        )
+    logger.info(
+        f"{path}: {len(videos) - len(kept)} of {len(videos)} folders are listed with fewer than"
+        f" {least} frames (DATA.MIN_LISTED_FRAMES) and left out"
+    )
+    return videos.keep(kept)
 
 
 def merge_labels(videos: VideoList, num_classes: int) -> VideoList:
@@ -118,10 +149,11 @@ def views_of(cfg: Any, split: str) -> Views:
     if split == "val":
         return Views(random=_legacy_validation(cfg))
     clips, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
-    if clips < 1 or crops not in (1, 2, 3):
+    known = text4vis.NUM_CROPS if cfg.DATA.TRANSFORMS == "text4vis" else (1, 2, 3)
+    if clips < 1 or crops not in known:
         raise UsageError(
             f"TEST.NUM_ENSEMBLE_VIEWS is {clips} and TEST.NUM_SPATIAL_CROPS {crops}: expected 1 or"
-            " more, and 1, 2 or 3"
+            f" more, and one of {', '.join(map(str, known))}"
         )
     return Views(clips, crops, expanded=True)
 
@@ -132,17 +164,69 @@ def _legacy_validation(cfg: Any) -> bool:
     return cfg.VAL.PROTOCOL == "legacy"
 
 
-def transform_of(cfg: Any, split: str) -> SlowFastTransform | ClipTransform:
+def transform_of(
+    cfg: Any, split: str
+) -> SlowFastTransform | ClipTransform | text4vis.Text4VisTransform:
     """Return the way from frames to clips that DATA.TRANSFORMS names.
 
     Raises:
-        UsageError: unknown name, or sizes that do not go together.
+        UsageError: unknown name, or options that do not go together.
     """
+    if cfg.DATA.TRANSFORMS == "text4vis":
+        return _text4vis_transform(cfg, split)
+    if cfg.TEST.CROP_AXIS != "long":
+        raise UsageError(
+            f"TEST.CROP_AXIS {cfg.TEST.CROP_AXIS} belongs to DATA.TRANSFORMS text4vis;"
+            f" {cfg.DATA.TRANSFORMS} cuts along the long side"
+        )
     if cfg.DATA.TRANSFORMS == "slowfast":
         return _slowfast_transform(cfg, split)
     if cfg.DATA.TRANSFORMS == "clip":
         return _clip_transform(cfg, split)
-    raise UsageError(f"DATA.TRANSFORMS is {cfg.DATA.TRANSFORMS!r}; known: slowfast, clip")
+    raise UsageError(f"DATA.TRANSFORMS is {cfg.DATA.TRANSFORMS!r}; known: slowfast, clip, text4vis")
+
+
+def is_something(cfg: Any) -> bool:
+    """Whether the run trains on Something-Something, by the name of its data set."""
+    return any(name in cfg.TRAIN.DATASET.lower() for name in SOMETHING)
+
+
+def _text4vis_transform(cfg: Any, split: str) -> text4vis.Text4VisTransform:
+    data, test = cfg.DATA, split == "test"
+    size = data.TEST_CROP_SIZE if test else data.TRAIN_CROP_SIZE
+    short = (data.TEST_SHORT_SIZE if test else 0) or text4vis.short_side_for(size)
+    _check_sizes("DATA.TEST_SHORT_SIZE", short, "DATA.TEST_CROP_SIZE", size)
+    if cfg.AUG.ENABLE and cfg.AUG.RE_PROB > 0:
+        raise UsageError("DATA.TRANSFORMS text4vis has no random erasing; set AUG.RE_PROB 0")
+    arguments: dict[str, Any] = {
+        "size": size,
+        "short_side": short,
+        "mean": tuple(data.MEAN),
+        "std": tuple(data.STD),
+        "num_crops": cfg.TEST.NUM_SPATIAL_CROPS if test else 1,
+        "axis": cfg.TEST.CROP_AXIS,
+        "flip": data.RANDOM_FLIP,
+        "gray": cfg.AUG.CLIP_GRAY_SCALE,
+        "rand_augment": _rand_augment(cfg, split),
+        "centred": split != "train",
+    }
+    if test or not is_something(cfg):
+        return text4vis.Text4VisTransform(**arguments)
+    if data.MULTI_LABEL:
+        raise UsageError(
+            f"DATA.TRANSFORMS text4vis of TRAIN.DATASET {cfg.TRAIN.DATASET} exchanges single labels"
+            " of mirrored clips; it cannot with DATA.MULTI_LABEL"
+        )
+    _check_sizes("the 240 x 320 of Something-Something", 240, "DATA.TRAIN_CROP_SIZE", size)
+    partners = text4vis.mirror_partners(class_names(cfg), cfg.MODEL.NUM_CLASSES)
+    return text4vis.SomethingTransform(**arguments, partners=partners)
+
+
+def _rand_augment(cfg: Any, split: str) -> Augment | None:
+    aug = cfg.AUG
+    if split != "train" or not aug.ENABLE or not aug.AA_TYPE:
+        return None
+    return build_rand_augment(aug.AA_TYPE, aug.INTERPOLATION, aug.AA_PER_FRAME)
 
 
 def _check_sizes(short_key: str, short: int, crop_key: str, crop: int) -> None:
@@ -161,7 +245,7 @@ def _slowfast_transform(cfg: Any, split: str) -> SlowFastTransform:
         _test_sampling(cfg) if split == "test" else _train_sampling(cfg, split),
         tuple(data.MEAN),
         tuple(data.STD),
-        RandAugment(aug.AA_TYPE, aug.INTERPOLATION) if augmented and aug.AA_TYPE else None,
+        _rand_augment(cfg, split),
         erasing if augmented and aug.RE_PROB > 0 else None,
     )
 
@@ -217,6 +301,17 @@ def _clip_transform(cfg: Any, split: str) -> ClipTransform:
     )
 
 
+def repeats_of(cfg: Any, split: str, num_videos: int) -> int:
+    """Return how often an epoch goes through the list: the whole times in TRAIN.EPOCH_SIZE.
+
+    >>> from types import SimpleNamespace as Options
+    >>> cfg = Options(TRAIN=Options(EPOCH_SIZE=9537))
+    >>> repeats_of(cfg, "train", 202), repeats_of(cfg, "train", 10**5), repeats_of(cfg, "val", 202)
+    (47, 1, 1)
+    """
+    return max(1, cfg.TRAIN.EPOCH_SIZE // num_videos) if split == "train" else 1
+
+
 def dataset_arguments(
     cfg: Any, split: str, kind: str = "", *, videos: VideoList | None = None
 ) -> dict[str, Any]:
@@ -226,8 +321,9 @@ def dataset_arguments(
         UsageError: options that do not go together.
         DataError: the list is missing, empty or wrong.
     """
+    videos = video_list(cfg, split, kind) if videos is None else videos
     return {
-        "videos": video_list(cfg, split, kind) if videos is None else videos,
+        "videos": videos,
         "rule": rule_of(cfg, split),
         "transform": transform_of(cfg, split),
         "views": views_of(cfg, split),
@@ -237,4 +333,5 @@ def dataset_arguments(
         "multi_thread": cfg.DATA_LOADER.ENABLE_MULTI_THREAD_DECODE,
         "swap_channels": cfg.DATA.REVERSE_INPUT_CHANNEL,
         "dummy": cfg.DATA.DUMMY_LOAD,
+        "repeats": repeats_of(cfg, split, len(videos)),
     }

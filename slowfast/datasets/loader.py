@@ -106,6 +106,11 @@ def _settings(cfg: Any, split: str) -> tuple[str, int, bool]:
 def _batch_sampler(cfg: Any, split: str, dataset: Any, batch_size: int) -> Sampler[list[int]]:
     rank, world = du.get_rank(), du.get_world_size()
     if split == "train":
+        if cfg.TRAIN.EPOCH_SIZE and not hasattr(dataset, "repeats"):
+            raise UsageError(
+                f"TRAIN.EPOCH_SIZE: the data set {cfg.TRAIN.DATASET} does not repeat its list (it"
+                " has no attribute repeats); set it to 0"
+            )
         return TrainBatchSampler(
             len(dataset), batch_size, seed=cfg.RNG_SEED, rank=rank, world_size=world
         )

@@ -7,7 +7,7 @@ axes; ``video_CTHW`` is what PySlowFast calls ``frames``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slowfast.datasets.draws import Draws, stream
-from slowfast.datasets.rand_augment import RandAugment
 from slowfast.datasets.random_erasing import RandomErasing
 from slowfast.errors import DataError, UsageError
 
@@ -337,7 +336,7 @@ class SlowFastTransform:
     sampling: SpatialSampling
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    rand_augment: RandAugment | None = None
+    rand_augment: Callable[[np.ndarray, Draws], np.ndarray] | None = None
     erasing: RandomErasing | None = None
 
     def _normalised(self, frames_THWC: np.ndarray) -> Tensor:

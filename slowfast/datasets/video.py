@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -44,6 +44,17 @@ class Transform(Protocol):
         ...
 
 
+@runtime_checkable
+class LabelledTransform(Transform, Protocol):
+    """A transform under which a video may change its class, such as left into right."""
+
+    def random_labelled(
+        self, frames_THWC: np.ndarray, label: Any, rng: Draws
+    ) -> tuple[Tensor, Any]:
+        """Return a random cut and the label that it has."""
+        ...
+
+
 class Reader(Protocol):
     """An open video."""
 
@@ -59,10 +70,11 @@ class Reader(Protocol):
 
 
 class _Cut(NamedTuple):
-    """One finished clip and where it lies in its video."""
+    """One finished clip, where it lies in its video, and its label."""
 
     video_CTHW: Tensor
     clip: Clip
+    label: Any
 
     @property
     def time(self) -> np.ndarray:
@@ -85,9 +97,12 @@ class VideoDataset(Dataset):
         multi_thread: let the decoder use threads.
         swap_channels: exchange the first and third channel of the finished clip.
         dummy: hand out the first item again and again.
+        repeats: how often each video occurs in an epoch (TRAIN.EPOCH_SIZE), each time with other
+            random draws: items i, i + N, i + 2 N ... of N videos are the same video.
 
     Item i is ``(frames, label, index, time, meta)``: ``frames`` a list with one float
-    3 x T x S x S tensor, ``index`` i (of the replacement, if there was one), ``time`` 1 x 3. With
+    3 x T x S x S tensor, ``index`` the place of its video (of the replacement, if there was one)
+    among the N, or i itself in a test, ``time`` 1 x 3. With
     several random cuts a video, all but meta are lists of as many (PySlowFast's repeated
     augmentation). ``meta["broken"]`` lists (path, reason) of replaced videos and ``meta["failed"]``
     (index, path, label, reason).
@@ -107,6 +122,7 @@ class VideoDataset(Dataset):
         multi_thread: bool = False,
         swap_channels: bool = False,
         dummy: bool = False,
+        repeats: int = 1,
     ) -> None:
         self.videos = videos
         self.rule = rule
@@ -118,6 +134,7 @@ class VideoDataset(Dataset):
         self.multi_thread = multi_thread
         self.swap_channels = swap_channels
         self.dummy = dummy
+        self.repeats = repeats
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._first: list[Sample] = []
 
@@ -138,7 +155,7 @@ class VideoDataset(Dataset):
         return len(self)
 
     def __len__(self) -> int:
-        return len(self.videos) * self.num_clips_per_video
+        return len(self.videos) * self.num_clips_per_video * self.repeats
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random draws of this epoch, also in loading processes that live on."""
@@ -182,7 +199,8 @@ class VideoDataset(Dataset):
         broken: list[tuple[str, str]] = []
         for attempt in range(MAX_REPLACEMENTS + 1):
             key = (self.seed, int(self._epoch), index, attempt)
-            video = int(generator(*key).integers(0, len(self.videos))) if attempt else index
+            position = int(generator(*key).integers(0, len(self.videos))) if attempt else index
+            video = position % len(self.videos)
             try:
                 cuts = self._random_cuts(video, key)
             except DecodeError as error:
@@ -209,10 +227,16 @@ class VideoDataset(Dataset):
             clips, frames = reader.read_clips(choose)
         rng = generator(*key, _PIXELS)
         return [
-            self._finish(self.transform.random(frames_THWC, rng), clip)
+            self._finish(*self._random_cut(frames_THWC, video, rng), clip)
             for clip, frames_THWC in zip(clips, frames)
             for _ in range(self.views.num_crops)
         ]
+
+    def _random_cut(self, frames_THWC: np.ndarray, video: int, rng: Draws) -> tuple[Tensor, Any]:
+        label = self._label(video)
+        if isinstance(self.transform, LabelledTransform):
+            return self.transform.random_labelled(frames_THWC, label, rng)
+        return self.transform.random(frames_THWC, rng), label
 
     def _fixed_items(self, video: int, indices: Sequence[int]) -> list[Sample]:
         try:
@@ -236,7 +260,7 @@ class VideoDataset(Dataset):
         for k, clip, frames_THWC in zip(order, clips, frames):
             crops = sorted({view.crop for view in views if view.clip == k})
             for crop, tensor in zip(crops, self.transform.crops(frames_THWC, crops)):
-                done[View(k, crop)] = self._finish(tensor, clip)
+                done[View(k, crop)] = self._finish(tensor, self._label(video), clip)
         return [done[view] for view in views]
 
     def _fixed_clip(self, timeline: Timeline, video: int, k: int) -> Clip:
@@ -249,18 +273,16 @@ class VideoDataset(Dataset):
         label = self.videos.labels[video]
         return int(label) if np.ndim(label) == 0 else torch.from_numpy(label)
 
-    def _finish(self, video_CTHW: Tensor, clip: Clip) -> _Cut:
-        return _Cut(video_CTHW.flip(0) if self.swap_channels else video_CTHW, clip)
+    def _finish(self, video_CTHW: Tensor, label: Any, clip: Clip) -> _Cut:
+        return _Cut(video_CTHW.flip(0) if self.swap_channels else video_CTHW, clip, label)
 
     def _pack(self, index: int, cuts: Sequence[_Cut], meta: dict[str, Any]) -> Sample:
-        label = self._label(index // self.num_clips_per_video)
         if len(cuts) == 1:
-            return [cuts[0].video_CTHW], label, index, cuts[0].time[None], meta
-        n = len(cuts)
+            return [cuts[0].video_CTHW], cuts[0].label, index, cuts[0].time[None], meta
         return (
             [[c.video_CTHW] for c in cuts],
-            [label] * n,
-            [index] * n,
+            [c.label for c in cuts],
+            [index] * len(cuts),
             [c.time for c in cuts],
             meta,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -64,3 +64,15 @@ class VideoList:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def keep(self, positions: np.ndarray) -> VideoList:
+        """Return the videos at ``positions`` (rising) only, with all that is known of them."""
+        missing = set(self.missing)
+        return replace(
+            self,
+            paths=PathArray(self.paths[int(i)] for i in positions),
+            labels=self.labels[positions],
+            num_frames=None if self.num_frames is None else self.num_frames[positions],
+            lines=None if self.lines is None else self.lines[positions],
+            missing=tuple(new for new, old in enumerate(positions) if int(old) in missing),
+        )

@@ -81,7 +81,9 @@ class Explainer:
     def __call__(self, position: int) -> Explanation:
         """Explain the video at ``position`` of the test list; raises DecodeError."""
         frames, seconds = self._read(position)
-        (clip_CTHW,) = self.dataset.transform.crops(frames, [1])
+        transform: Any = self.dataset.transform
+        # Text4Vis counts its crops left, right, centre
+        (clip_CTHW,) = transform.crops(frames, [getattr(transform, "centre", 1)])
         device = next(self.model.parameters()).device
         encoded = self.model.encoder(self.model.clip, clip_CTHW[None].to(device))
         names = self.model.head.vocabulary.names

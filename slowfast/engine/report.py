@@ -27,7 +27,9 @@ def broken_videos(job: Job, epoch: int) -> None:
     found = job.broken.of_all_ranks()
     if not found:
         return
-    listed, limit = len(job.train_loader.dataset), job.cfg.DATA.MAX_BROKEN  # type: ignore[arg-type]
+    dataset: Any = job.train_loader.dataset
+    # of the list, not of an epoch that goes through it several times
+    listed, limit = len(getattr(dataset, "videos", dataset)), job.cfg.DATA.MAX_BROKEN
     path = job.output_dir / "broken_videos.txt"
     if du.is_root_proc():
         lines = [f"{video}\t{reason}" for video, reason in found.items()]
