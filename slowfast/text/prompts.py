@@ -32,6 +32,7 @@ PROMPT_SETS: dict[str, PromptSet] = {
     "ost": PromptSet(category=("a video of a person {name}.",)),
     "vifi_clip": PromptSet(category=("a photo of a {name}.",)),
     "vanilla_clip": PromptSet(category=("{name}",)),
+    "text4vis": PromptSet(category=("a video of a person {name}.",)),
 }
 
 

@@ -2,6 +2,7 @@
 
 from slowfast.models.heads.build import HEAD_REGISTRY, build_head
 from slowfast.models.heads.category import CategoryHead
+from slowfast.models.heads.frozen import FrozenClassifier
 from slowfast.models.heads.linear import LinearHead
 from slowfast.models.heads.ost import FeatureError, Matching, OSTHead, OSTScores
 
@@ -9,6 +10,7 @@ __all__ = [
     "HEAD_REGISTRY",
     "CategoryHead",
     "FeatureError",
+    "FrozenClassifier",
     "LinearHead",
     "Matching",
     "OSTHead",
