@@ -95,7 +95,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "TEST.CLIP_RATIO": (0, 1),
     "TEST.HALF_CLASS_DRAWS": (0, None),
     "TEST.LOGIT_SCALE": (0, None),
-    "TEST.NUM_SPATIAL_CROPS": (1, 3),
+    "TEST.NUM_SPATIAL_CROPS": (1, 10),
     "TEXT4VIS.DROP_PATH": (0, 1),
     "TEXT4VIS.EMB_DROPOUT": (0, 1),
     "TRAIN.ACCUMULATION_STEPS": (1, None),
