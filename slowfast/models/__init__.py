@@ -2,7 +2,7 @@
 
 from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwrap
 from slowfast.models.clip_baseline import CLIP
-from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise, Text4VisEncoder
+from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise, Text4VisEncoder, VideoTrunk
 from slowfast.models.heads import HEAD_REGISTRY, CategoryHead, FrozenClassifier, LinearHead, OSTHead
 from slowfast.models.losses import LOSS_REGISTRY, build_loss, get_loss_func
 from slowfast.models.ost import OST
@@ -27,6 +27,7 @@ __all__ = [
     "Text4Vis",
     "Text4VisEncoder",
     "VideoTextModel",
+    "VideoTrunk",
     "ViFiCLIP",
     "build_loss",
     "build_model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import MethodType
 from typing import Any
 
 import torch
@@ -43,6 +44,8 @@ def build_model(cfg: Any, gpu_id: int | None = None) -> nn.Module:
     model: nn.Module = entry(cfg)
     if cfg.BN.NORM_TYPE == "sync_batchnorm":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if cfg.MODEL.FROZEN_BN:
+        _keep_statistics(model)
     if cfg.MODEL.ACT_CHECKPOINT:
         _checkpoint_activations(model)
     model.to(device)
@@ -86,6 +89,18 @@ def _choose_device(num_gpus: int, gpu_id: int | None) -> torch.device:
             f"device{'' if present == 1 else 's'}: set NUM_GPUS {present}"
         )
     return torch.device("cuda", torch.cuda.current_device() if gpu_id is None else gpu_id)
+
+
+def _keep_statistics(model: nn.Module) -> None:
+    """Keep batch norms in evaluation mode, whatever mode the model is switched to."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.train = MethodType(_stay_in_evaluation, module)  # type: ignore[method-assign]
+            module.eval()
+
+
+def _stay_in_evaluation(norm: nn.Module, mode: bool = True) -> nn.Module:
+    return nn.Module.train(norm, False)
 
 
 def _checkpoint_activations(model: nn.Module) -> None:

@@ -3,5 +3,6 @@
 from slowfast.models.encoders.build import ENCODER_REGISTRY, build_encoder
 from slowfast.models.encoders.framewise import FrameWise
 from slowfast.models.encoders.text4vis import Text4VisEncoder
+from slowfast.models.encoders.trunk import VideoTrunk
 
-__all__ = ["ENCODER_REGISTRY", "FrameWise", "Text4VisEncoder", "build_encoder"]
+__all__ = ["ENCODER_REGISTRY", "FrameWise", "Text4VisEncoder", "VideoTrunk", "build_encoder"]
