@@ -69,7 +69,9 @@ def _affine(matrix: Callable[[float], Sequence[float]], high: float) -> Operatio
 
 
 def _posterize(image: Image.Image, bits: float, place: Place) -> Image.Image:
-    return ImageOps.posterize(image, int(bits))
+    # not ImageOps.posterize: it refuses 0 bits (strengths below 7.5), which gave black images
+    mask = 256 - 2 ** (8 - int(bits))
+    return image.point([value & mask for value in range(256)] * len(image.getbands()))
 
 
 def _solarize(image: Image.Image, threshold: float, place: Place) -> Image.Image:
