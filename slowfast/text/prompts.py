@@ -1,14 +1,17 @@
 """Prompt templates as named data, and their expansion.
 
 Placeholders: ``{name}`` the class name, ``{descriptor}`` one descriptor.
-Sources: OST (paper section 3.2 and the released code), ViFi-CLIP and vanilla CLIP (released code).
+Sources: OST (paper section 3.2, released code); ViFi-CLIP, vanilla CLIP, Text4Vis, Open-VCLIP
+and STDD (released codes); CLIP (its published prompts for Kinetics and UCF101).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
 from slowfast.text.labels import ClassVocabulary
 
@@ -28,20 +31,99 @@ class PromptSet:
     conditioned: str = "A video of {name} usually includes {descriptor}"
 
 
+def _combine(nouns: Sequence[str], rest: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"a {noun} of {end}" for noun in nouns for end in rest)
+
+
+NOUNS = ("photo", "video", "example", "demonstration")  # "a example", as published
+VERBS = ("", "using ", "doing ", "during ", "performing ", "practicing ")
+# CLIP's list for Kinetics, which Open-VCLIP and STDD classify with and Text4Vis lists.
+KINETICS_28 = _combine(NOUNS, ("{name}.", *(f"a person {verb}{{name}}." for verb in VERBS)))
+# CLIP's list for UCF101.
+UCF101_48 = tuple(
+    f"a {noun} of {person} person {verb}{{name}}."
+    for verb in VERBS
+    for person in ("a", "the")
+    for noun in NOUNS
+)
+# STDD's sentences around an action and its knowledge, for Kinetics-400 and UCF101.
+STDD_12 = (
+    "a human action of {name}.",
+    "a video of action {name}.",
+    "Playing action of {name}.",
+    "Doing a kind of action {name}.",
+    "Look, the person is {name}.",
+    "The man is {name}.",
+    "The woman is {name}.",
+    "a video of a person {name}.",
+    "Can you recognize the action of {name}?",
+    "This video is related to {name}.",
+    "a photo of action {name}.",
+    "a picture of action {name}.",
+)
+
 PROMPT_SETS: dict[str, PromptSet] = {
     "ost": PromptSet(category=("a video of a person {name}.",)),
     "vifi_clip": PromptSet(category=("a photo of a {name}.",)),
     "vanilla_clip": PromptSet(category=("{name}",)),
     "text4vis": PromptSet(category=("a video of a person {name}.",)),
+    "text4vis_28": PromptSet(category=KINETICS_28),
+    "openvclip_28": PromptSet(category=KINETICS_28),
+    "clip_kinetics_28": PromptSet(category=KINETICS_28),
+    "clip_ucf101_48": PromptSet(category=UCF101_48),
+    "stdd_12": PromptSet(category=STDD_12),
+    "stdd_8": PromptSet(category=STDD_12[:8]),
 }
 
 
 def get_prompts(name: str) -> PromptSet:
-    """Return the prompt set called ``name``; raises UsageError that lists the known ones."""
-    if name not in PROMPT_SETS:
-        known = ", ".join(sorted(PROMPT_SETS))
-        raise UsageError(f"TEXT.TEMPLATES {name!r}: no such prompt set; known: {known}")
-    return PROMPT_SETS[name]
+    """Return the prompt set called ``name``, or the templates of the file of that name.
+
+    Raises:
+        UsageError: an unknown name (it lists the known ones), or a file that ``load_templates``
+            refuses.
+    """
+    if name in PROMPT_SETS:
+        return PROMPT_SETS[name]
+    if Path(name).suffix or "/" in name:
+        return PromptSet(category=load_templates(name))
+    known = ", ".join(sorted(PROMPT_SETS))
+    raise UsageError(
+        f"TEXT.TEMPLATES {name!r}: no such prompt set; known: {known}; or a text file of templates"
+    )
+
+
+def load_templates(path: str | Path) -> tuple[str, ...]:
+    """Read templates from a text file: one a line, with ``{}`` where the class name goes.
+
+    Empty lines are skipped; other braces stand for themselves.
+
+    Raises:
+        UsageError: no such file, no templates, a line without exactly one ``{}``, the same line
+            twice.
+    """
+    path = resolve_path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file of templates (TEXT.TEMPLATES)")
+    lines: dict[str, int] = {}
+    for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not (line := text.strip()):
+            continue
+        if line.count("{}") != 1:
+            raise UsageError(
+                f"{path}:{number}: a template has {{}} once, where the class name goes; "
+                f"found {line!r}"
+            )
+        if line in lines:
+            raise UsageError(f"{path}:{number}: the same template as in line {lines[line]}")
+        lines[line] = number
+    if not lines:
+        raise UsageError(f"{path}: no templates in it (one a line, with {{}} for the class name)")
+    return tuple("{name}".join(map(_escape, line.split("{}"))) for line in lines)
+
+
+def _escape(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def expand_names(prompts: PromptSet, vocabulary: ClassVocabulary) -> list[list[str]]:

@@ -58,6 +58,6 @@ def fit_width(rows_KW: Tensor, dim: int) -> Tensor:
     normal = draws.standard_normal((max(width, dim), min(width, dim)))
     basis, triangle = np.linalg.qr(normal)
     # With a positive diagonal the factors are unique, hence the same on every machine.
-    basis = torch.from_numpy(basis * np.sign(np.diagonal(triangle)))
-    mapped_KD = rows_KW.double() @ (basis if width > dim else basis.mT)
+    unique = torch.from_numpy(basis * np.sign(np.diagonal(triangle)))
+    mapped_KD = rows_KW.double() @ (unique if width > dim else unique.mT)
     return mapped_KD.float()
