@@ -17,7 +17,8 @@ def describe_test(cfg: Any, paths: Sequence[str]) -> dict[str, Any]:
     Keys: ``dataset`` (folder of TEXT.CLASSES, as ``ucf101`` of ``label_db/ucf101/classes.csv``;
     TEST.DATASET without that file), the files of classes, of the subset and of descriptors,
     ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list with its
-    ``shots``, ``seed``, and which model with how many frames and how much of the original CLIP.
+    ``shots``, ``seed``, and which model, which of its towers are tuned, with how many frames and
+    how much of the original CLIP.
 
     Args:
         cfg: reads the sections that say so.
@@ -28,6 +29,7 @@ def describe_test(cfg: Any, paths: Sequence[str]) -> dict[str, Any]:
     return {
         "model": cfg.MODEL.MODEL_NAME,
         "arch": cfg.CLIP.ARCH,
+        "trainable": cfg.CLIP.TRAINABLE,
         "num_frames": cfg.DATA.NUM_FRAMES,
         "dataset": data_name,
         "classes": text.CLASSES,

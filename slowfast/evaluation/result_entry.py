@@ -152,8 +152,10 @@ def _start(path: str) -> str:
 
 
 def _variant(data: Mapping[str, Any]) -> str:
-    """Say what differs from the defaults of a method with descriptors."""
+    """Say what differs from the defaults of a method."""
     parts = []
+    if (tower := data.get("trainable")) in ("image", "text"):
+        parts.append(f"{tower} tower tuned")
     if data.get("templates"):
         parts.append(f"templates {data['templates']}")
     if data.get("matching", "od_solver") != "od_solver":
