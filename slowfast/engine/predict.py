@@ -14,10 +14,9 @@ from slowfast.datasets.from_config import dataset_arguments
 from slowfast.datasets.video import VideoDataset
 from slowfast.datasets.video_list import VideoList
 from slowfast.engine.batches import as_batch
+from slowfast.engine.scoring import Scorer, chunks
 from slowfast.engine.setup import class_names
-from slowfast.engine.test import Scorer, chunks
 from slowfast.errors import UsageError
-from slowfast.evaluation.multiview import ViewEnsemble
 from slowfast.models.build import unwrap
 
 
@@ -49,20 +48,19 @@ def predict(
     videos = VideoList([str(path) for path in paths], np.zeros(len(paths), dtype=np.int64))
     dataset = VideoDataset(**dataset_arguments(cfg, "test", videos=videos))
     views = dataset.num_clips_per_video
-    scorer = Scorer(model, space=cfg.TEST.ENSEMBLE_SPACE, multi_label=cfg.DATA.MULTI_LABEL)
+    scorer = Scorer(
+        model,
+        space=cfg.TEST.ENSEMBLE_SPACE,
+        method=cfg.DATA.ENSEMBLE_METHOD,
+        multi_label=cfg.DATA.MULTI_LABEL,
+    )
     for video, path in enumerate(videos.paths):
         first = video * views
         batch = as_batch(collate(dataset.__getitems__(range(first, first + views))))
         if failed := batch.meta.get("failed"):
             yield Prediction(path, (), (), failed[0][3])
             continue
-        ensemble = ViewEnsemble(
-            1,
-            views,
-            space=cfg.TEST.ENSEMBLE_SPACE,
-            method=cfg.DATA.ENSEMBLE_METHOD,
-            multi_label=cfg.DATA.MULTI_LABEL,
-        )
+        ensemble = scorer.ensemble(1, views)
         for part in chunks(batch, cfg.TEST.BATCH_SIZE):
             ensemble.update(scorer(part), part.labels, part.index - first)
         scores = scorer.finish(ensemble.gather()).scores[0]

@@ -69,10 +69,28 @@ def log_result(
     clips, crops = result["num_clips"], result["num_crops"]
     logger.info(f"Finalized testing with {clips} temporal clips and {crops} spatial crops")
     memory, flops = gpu_mem_usage(), figures.get("flops_image") or 0.0
-    if "map" in result:
-        accuracy = f"_{clips}a{result['map']:.2f} Top5 Acc: {result['map']:.2f}"
-    else:
+    if "top1" in result:
         accuracy = f"_{clips}a{result['top1']:.2f} Top5 Acc: {result['top5']:.2f}"
+    else:
+        accuracy = f"_{clips}a{result['map']:.2f} Top5 Acc: {result['map']:.2f}"
     logger.info(
         f"_p{params_count(model) / 1e6:.2f}_f{flops:.2f}{accuracy} MEM: {memory:.2f} f: {flops:.4f}"
     )
+    for line in describe_measures(result):
+        logger.info(line)
+
+
+def describe_measures(result: Mapping[str, Any]) -> list[str]:
+    """Return a line for each measure of a result beside its accuracies over all classes."""
+    lines = []
+    if "map_of" in result:
+        lines.append(f"mAP {result['map']:.2f} (of {result['map_of'].replace('_', ' ')})")
+    if half := result.get("half_class"):
+        values = ", ".join(
+            f"top-{k} {half[f'top{k}']:.2f} ± {half[f'top{k}_std']:.2f}" for k in (1, 5)
+        )
+        lines.append(
+            f"half-class: {values} (mean ± population deviation over {half['draws']} draws of "
+            f"{half['num_classes']} of {result['num_classes']} classes)"
+        )
+    return lines

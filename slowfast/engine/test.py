@@ -5,34 +5,35 @@ Read ``test`` first, then the functions that it calls, from top to bottom.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from slowfast.config.derive import view_counts
 from slowfast.datasets.loader import construct_loader, processes_here
-from slowfast.engine.batches import as_batch, as_logits
+from slowfast.engine.batches import as_batch
 from slowfast.engine.facts import describe_test
 from slowfast.engine.figures import open_writer, plot_scores
 from slowfast.engine.group import check_same_data
 from slowfast.engine.result_files import log_result, write_result
+from slowfast.engine.scoring import Scorer, chunks
 from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
 from slowfast.engine.weights import load_test_weights
 from slowfast.errors import DataError, UsageError
+from slowfast.evaluation.half_class import half_class
 from slowfast.evaluation.meters import TestMeter
-from slowfast.evaluation.multiview import VideoScores, ViewEnsemble
+from slowfast.evaluation.metrics import one_label_map
+from slowfast.evaluation.multiview import VideoScores
 from slowfast.evaluation.results import summarize, write_json
-from slowfast.models.build import build_model, call_model, unwrap
-from slowfast.structures import Encoded, VideoBatch
+from slowfast.models.build import build_model, unwrap
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 from slowfast.utils.progress import progress_line
 from slowfast.visualization.tensorboard_vis import TensorboardWriter
 
+SWEPT = ("top1", "top5", "map", "half_class")
 logger = get_logger(__name__)
 
 
@@ -69,8 +70,10 @@ def test(cfg: Any) -> dict[str, Any]:
             "weights": weights,
             "num_clips": clips,
             "num_crops": cfg.TEST.NUM_SPATIAL_CROPS,
+            "views": f"{cfg.DATA.NUM_FRAMES}x{cfg.TEST.NUM_SPATIAL_CROPS}x{clips}",
             "ensemble": f"{cfg.DATA.ENSEMBLE_METHOD} of {cfg.TEST.ENSEMBLE_SPACE}",
             **summarize(scores, names),
+            **further_measures(cfg, scores),
         }
         results[clips] = result
         folder = result_folder(cfg, clips if len(counts) > 1 else None)
@@ -114,15 +117,15 @@ def score_videos(
             f"TEST.DATASET {cfg.TEST.DATASET} has {clips} clips, which is no multiple of "
             f"NUM_ENSEMBLE_VIEWS x NUM_SPATIAL_CROPS = {views}: its num_videos must count clips"
         )
-    ensemble = ViewEnsemble(
-        clips // views,
-        views,
+    scorer = Scorer(
+        model,
         space=cfg.TEST.ENSEMBLE_SPACE,
         method=cfg.DATA.ENSEMBLE_METHOD,
         multi_label=cfg.DATA.MULTI_LABEL,
+        restrict=cfg.TEST.HALF_CLASS_DRAWS > 0,
     )
+    ensemble = scorer.ensemble(clips // views, views)
     share = max(1, cfg.TEST.BATCH_SIZE // processes_here(cfg))
-    scorer = Scorer(model, space=cfg.TEST.ENSEMBLE_SPACE, multi_label=cfg.DATA.MULTI_LABEL)
     meter = TestMeter.from_cfg(cfg, len(loader))
     with progress_line(display_mode(cfg), len(loader), "test", log_period=cfg.LOG_PERIOD) as line:
         meter.reset()
@@ -146,61 +149,23 @@ def score_videos(
     return scores
 
 
-def chunks(batch: VideoBatch, size: int) -> list[VideoBatch]:
-    """Split a batch (whole videos, maybe many views) into parts of at most ``size`` clips."""
-    parts = []
-    for start in range(0, len(batch), size):
-        cut = slice(start, start + size)
-        inputs = [pathway[cut] for pathway in batch.inputs]
-        parts.append(VideoBatch(inputs, batch.labels[cut], batch.index[cut]))
-    return parts
+def further_measures(cfg: Any, scores: VideoScores) -> dict[str, Any]:
+    """Return what TEST.MAP and TEST.HALF_CLASS_DRAWS ask for, keys ``map`` and ``half_class``.
 
-
-class Scorer:
-    """Run the model on clips and give what is summed over a video's views.
-
-    Args:
-        model: not wrapped for several processes; put into evaluation mode. In full precision.
-        space: TEST.ENSEMBLE_SPACE. With "feature" the frame features are summed over views, and
-            the model's ``score`` classifies their mean.
-        multi_label: whether labels are multi-hot.
-
-    Raises:
-        UsageError: "feature" with a model that does not offer its features.
+    ``map_of`` says which rule made the mean average precision: two rules do not compare.
     """
-
-    def __init__(self, model: nn.Module, *, space: str, multi_label: bool) -> None:
-        self.model = model.eval()
-        self.device = next(model.parameters()).device
-        self.features = space == "feature"
-        self.multi_label = multi_label
-        if self.features and not hasattr(model, "score"):
-            raise UsageError(
-                f"TEST.ENSEMBLE_SPACE feature needs a model with score(encoded); "
-                f"{type(model).__name__} has none: use prob or logit"
-            )
-
-    @torch.no_grad()
-    def __call__(self, batch: VideoBatch) -> Tensor:
-        """Return logits B x K, or frame features B x T x D."""
-        output = call_model(self.model, batch.to(self.device))
-        if self.features:
-            assert output.video_BTD is not None, "a model with score() returns its features"
-            return output.video_BTD
-        return as_logits(output.logits, multi_label=self.multi_label)
-
-    @torch.no_grad()
-    def finish(self, scores: VideoScores) -> VideoScores:
-        """Return class scores V x K: of features, those of their mean over views."""
-        if not self.features:
-            return scores
-        score = cast(Callable[[Encoded], Tensor], self.model.score)
-        rows = [
-            score(Encoded(part.to(self.device), {})).float().cpu()
-            for part in scores.scores.split(64)
-        ]
-        scores.scores = torch.cat(rows)
-        return scores
+    ids, out = scores.scored, dict[str, Any]()
+    table, labels = scores.scores[ids], scores.labels[ids]
+    if rule := cfg.TEST.MAP:
+        probabilities = table if cfg.TEST.ENSEMBLE_SPACE == "prob" else table.double().softmax(1)
+        double = rule == "double_softmax"
+        value = one_label_map(probabilities, labels, double_softmax=double)
+        out |= {"map": value, "map_of": rule}
+    if draws := cfg.TEST.HALF_CLASS_DRAWS:
+        out["half_class"] = half_class(
+            table, labels, draws, restrict=lambda columns: scores.restricted(columns)[ids]
+        )
+    return out
 
 
 def finish(cfg: Any, results: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -211,7 +176,7 @@ def finish(cfg: Any, results: dict[int, dict[str, Any]]) -> dict[str, Any]:
     last = dict(list(results.values())[-1])
     if len(results) > 1:
         last["sweep"] = {
-            str(clips): {key: result[key] for key in ("top1", "top5", "map") if key in result}
+            str(clips): {key: result[key] for key in SWEPT if key in result}
             for clips, result in results.items()
         }
         if du.is_root_proc():

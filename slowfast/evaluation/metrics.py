@@ -99,6 +99,30 @@ def mean_average_precision(preds: Tensor, labels: Tensor) -> float:
     return float(value) * 100.0
 
 
+def one_label_map(probabilities: Tensor, labels: Tensor, *, double_softmax: bool = False) -> float:
+    """Return the mean average precision in percent of videos with one label each.
+
+    A class's average precision is the mean, over its videos, of the precision among all videos that
+    score at least as high for it. Of videos with equal scores none comes first, so that their order
+    in the list does not matter.
+
+    Args:
+        probabilities: V x K, comparable between videos (after one softmax).
+        labels: int64 V.
+        double_softmax: parity: Text4Vis. It takes the softmax of the probabilities once more, which
+            changes the order of the videos, and counts a class without videos as 0; otherwise such
+            a class is left out. NaN without videos.
+    """
+    if not len(labels):
+        return math.nan
+    num_classes = probabilities.shape[1]
+    hot = torch.nn.functional.one_hot(labels, num_classes)
+    if not double_softmax:
+        return mean_average_precision(probabilities, hot)
+    value = mean_average_precision(probabilities.double().softmax(dim=1), hot)
+    return value * len(labels.unique()) / num_classes
+
+
 def harmonic_mean(first: float, second: float) -> float:
     """Return 2 a b / (a + b), which sums up base and novel accuracy; 0 when both are 0.
 

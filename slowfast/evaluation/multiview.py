@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from slowfast.errors import DataError, UsageError
 from slowfast.utils import distributed as du
@@ -20,6 +21,7 @@ from slowfast.utils.logging import get_logger
 SPACES = ("prob", "logit", "feature")
 METHODS = ("sum", "max")
 FOLD_ROWS = 4096
+FUSED_VIDEOS = 256  # of kept views at a time
 logger = get_logger(__name__)
 
 
@@ -32,13 +34,46 @@ class FailedVideo(NamedTuple):
     reason: str
 
 
+@dataclass(frozen=True)
+class KeptViews:
+    """The views of every listed video, each by itself.
+
+    ``rows`` is V x M x R (in the shape of one clip's output) as the model gave it, before any
+    softmax; ``seen`` is bool V x M, false for a view that was not delivered, whose row is 0.
+    ``space``, ``method`` and ``multi_label`` are the ensemble's.
+    """
+
+    rows: Tensor
+    seen: Tensor
+    space: str
+    method: str
+    multi_label: bool
+
+    def fuse(self, columns: Tensor | None = None) -> Tensor:
+        """Return what the ensemble gives (V x R, float32), from some ``columns`` of R only or all.
+
+        Videos without a view get 0.
+        """
+        rows = self.rows if columns is None else self.rows[..., columns]
+        pairs = zip(rows.split(FUSED_VIDEOS), self.seen.split(FUSED_VIDEOS))
+        return torch.cat([self._fuse(*pair) for pair in pairs])
+
+    def _fuse(self, rows: Tensor, seen: Tensor) -> Tensor:
+        seen = seen.view(*seen.shape, *[1] * (rows.ndim - 2))
+        rows = to_space(rows, self.space, multi_label=self.multi_label).double()
+        if self.method == "sum":
+            return ((rows * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)).float()
+        return rows.masked_fill(~seen, -torch.inf).amax(dim=1).masked_fill(~seen.any(1), 0).float()
+
+
 @dataclass
 class VideoScores:
     """What is known of every listed video after its views were put together.
 
     ``scores`` is V x R (in the shape of one clip's output), the mean over views or their maximum;
     rows of videos without a score are 0. ``labels`` is int64 V (-1 where unknown) or multi-hot V x
-    K, ``counts`` int64 V the number of different clips of each video.
+    K, ``counts`` int64 V the number of different clips of each video. ``kept`` holds the views
+    themselves where the ensemble was asked to keep them.
     """
 
     scores: Tensor
@@ -46,6 +81,17 @@ class VideoScores:
     counts: Tensor
     num_views: int
     failed: list[FailedVideo] = field(default_factory=list)
+    kept: KeptViews | None = None
+
+    def restricted(self, columns: Tensor) -> Tensor:
+        """Return the scores V x S of a classifier that knows the classes ``columns`` only.
+
+        The softmax of each view then runs over these columns. Taken after the mean over several
+        views, the same columns would rank otherwise: views that give them little would count less.
+        Without kept views the columns of ``scores``: the same thing for logits, scored features
+        and the ranks of one view.
+        """
+        return self.scores[:, columns] if self.kept is None else self.kept.fuse(columns)
 
     @property
     def scored(self) -> Tensor:
@@ -97,6 +143,8 @@ class ViewEnsemble:
         space: TEST.ENSEMBLE_SPACE; see ``to_space``.
         method: DATA.ENSEMBLE_METHOD, "sum" (reported as the mean) or "max".
         multi_label: whether labels are multi-hot.
+        keep_views: whether the result also has each view by itself (``VideoScores.kept``), for
+            num_views times the memory.
     """
 
     def __init__(
@@ -107,6 +155,7 @@ class ViewEnsemble:
         space: str = "prob",
         method: str = "sum",
         multi_label: bool = False,
+        keep_views: bool = False,
     ) -> None:
         if space not in SPACES:
             raise UsageError(f"TEST.ENSEMBLE_SPACE {space!r}: expected one of {', '.join(SPACES)}")
@@ -116,6 +165,8 @@ class ViewEnsemble:
             )
         self.num_videos, self.num_views = num_videos, num_views
         self.space, self.method, self.multi_label = space, method, multi_label
+        self.keep_views = keep_views
+        self._way = "keep" if keep_views else method
         self._shape: tuple[int, ...] = ()
         self._pending: list[_Clips] = []
         self._num_pending = 0
@@ -137,7 +188,8 @@ class ViewEnsemble:
         assert not len(index) or 0 <= int(index.min()) <= int(index.max()) < limit, (
             f"clip index outside 0..{limit - 1} ({self.num_videos} videos x {self.num_views} views)"
         )
-        rows = to_space(outputs, self.space, multi_label=self.multi_label)
+        space = "logit" if self.keep_views else self.space  # kept as they are
+        rows = to_space(outputs, space, multi_label=self.multi_label)
         self._shape = tuple(rows.shape[1:])
         self._pending.append(_Clips(index, rows.flatten(1), labels.detach().cpu()))
         self._num_pending += len(index)
@@ -159,7 +211,7 @@ class ViewEnsemble:
         finished = torch.bincount(video, minlength=self.num_videos) == self.num_views
         ready = finished[video]
         if ready.any():
-            self._folded.append(_reduce(_take(clips, ready), self.num_views, self.method))
+            self._folded.append(_reduce(_take(clips, ready), self.num_views, self._way))
             self._done |= finished
         self._pending = [_take(clips, ~ready)]
         self._num_pending = len(self._pending[0].clip)
@@ -173,23 +225,46 @@ class ViewEnsemble:
         parts = du.all_gather_object((self._shape, self._folded, self._pending, self._failed))
         failed = {k: v for part in parts for k, v in part[3].items()}
         shape = next((part[0] for part in parts if part[0]), (0,))
-        table = _Table(self.num_videos, self.num_views, math.prod(shape))
+        table = _Table(self.num_videos, self.num_views, math.prod(shape), keep=self.keep_views)
         for clips in (clips for part in parts for clips in part[1]):
             table.put(clips, full=True)
         pending = [clips for part in parts for clips in part[2]]
         if pending:
             rest = _distinct(pending, table.counts == self.num_views, self.num_views)
             if len(rest.clip):
-                table.put(_reduce(rest, self.num_views, self.method), full=False)
+                table.put(_reduce(rest, self.num_views, self._way), full=False)
                 table.count(rest.clip // self.num_views)
-        return table.result(shape, self.method, [failed[video] for video in sorted(failed)])
+        scores, kept = self._put_together(table, shape)
+        lost = [failed[video] for video in sorted(failed)]
+        out = VideoScores(scores, table.known_labels(), table.counts, self.num_views, lost, kept)
+        _report_incomplete(out)
+        return out
+
+    def _put_together(
+        self, table: _Table, shape: tuple[int, ...]
+    ) -> tuple[Tensor, KeptViews | None]:
+        """Return means or maxima in float32 and the kept views."""
+        if not self.keep_views:
+            counts = table.counts.clamp(min=1).double().unsqueeze(1)
+            rows = table.rows / counts if self.method == "sum" else table.rows
+            return rows.float().view(len(rows), *shape), None
+        rows = table.rows.view(self.num_videos, self.num_views, -1)
+        kept = KeptViews(
+            rows[..., 1:].unflatten(2, shape),
+            rows[..., 0].bool(),
+            self.space,
+            self.method,
+            self.multi_label,
+        )
+        return kept.fuse(), kept
 
 
 class _Table:
     """One row per listed video."""
 
-    def __init__(self, num_videos: int, num_views: int, width: int) -> None:
-        self.rows = torch.zeros(num_videos, width, dtype=torch.float64)
+    def __init__(self, num_videos: int, num_views: int, width: int, *, keep: bool) -> None:
+        wide, kind = ((1 + width) * num_views, torch.float32) if keep else (width, torch.float64)
+        self.rows = torch.zeros(num_videos, wide, dtype=kind)
         self.counts = torch.zeros(num_videos, dtype=torch.int64)
         self.labels: Tensor | None = None
         self.num_views = num_views
@@ -208,23 +283,22 @@ class _Table:
         """Add one view to each listed video."""
         self.counts += torch.bincount(video, minlength=len(self.counts))
 
-    def result(self, shape: tuple[int, ...], method: str, failed: list[FailedVideo]) -> VideoScores:
-        """Return means (or maxima) in float32 and say what is missing."""
-        divisor = self.counts.clamp(min=1).double().unsqueeze(1) if method == "sum" else 1.0
-        scores = (self.rows / divisor).float().view(len(self.rows), *shape)
-        labels = self.labels
-        if labels is None:
-            labels = torch.full((len(self.counts),), -1, dtype=torch.int64)
-        out = VideoScores(scores, labels, self.counts, self.num_views, failed)
-        if out.incomplete:
-            shown = ", ".join(
-                f"{video} ({int(out.counts[video])})" for video in out.incomplete[:10]
-            )
-            logger.warning(
-                f"{len(out.incomplete)} videos without all their {self.num_views} views; "
-                f"video id (views): {shown}"
-            )
-        return out
+    def known_labels(self) -> Tensor:
+        """Return the labels; -1 for every video if none delivered one."""
+        if self.labels is None:
+            return torch.full((len(self.counts),), -1, dtype=torch.int64)
+        return self.labels
+
+
+def _report_incomplete(videos: VideoScores) -> None:
+    if videos.incomplete:
+        shown = ", ".join(
+            f"{video} ({int(videos.counts[video])})" for video in videos.incomplete[:10]
+        )
+        logger.warning(
+            f"{len(videos.incomplete)} videos without all their {videos.num_views} views; "
+            f"video id (views): {shown}"
+        )
 
 
 def _take(clips: _Clips, mask: Tensor) -> _Clips:
@@ -244,8 +318,12 @@ def _distinct(parts: list[_Clips], done: Tensor, num_views: int) -> _Clips:
     return _Clips(torch.cat([part.clip for part in parts])[keep], rows[keep], labels[keep])
 
 
-def _reduce(clips: _Clips, num_views: int, method: str) -> _Clips:
-    """Return one row per video of ``clips``, which are sorted by id: sum or maximum, and label."""
+def _reduce(clips: _Clips, num_views: int, way: str) -> _Clips:
+    """Return one row per video of ``clips``, which are sorted by id, and its label.
+
+    The row is the "sum" or "max" over its clips, or with "keep" all of them, one after the other at
+    the place of their view, each behind a 1 (0 where the view is missing).
+    """
     video, position = (clips.clip // num_views).unique(return_inverse=True)
     labels = clips.labels[torch.searchsorted(position, torch.arange(len(video)))]
     differs = (labels[position] != clips.labels).reshape(len(position), -1).any(dim=1)
@@ -254,9 +332,13 @@ def _reduce(clips: _Clips, num_views: int, method: str) -> _Clips:
             f"video {int(clips.clip[differs][0]) // num_views}: its clips carry different labels; "
             "index must be the clip's position in the expanded data set"
         )
+    if way == "keep":
+        kept = torch.zeros(len(video), num_views, 1 + clips.rows.shape[1])
+        kept[position, clips.clip % num_views] = functional.pad(clips.rows, (1, 0), value=1.0)
+        return _Clips(video, kept.flatten(1), labels)
     rows = clips.rows.double()
     shape = (len(video), rows.shape[1])
-    if method == "sum":
+    if way == "sum":
         total = torch.zeros(shape, dtype=torch.float64).index_add_(0, position, rows)
     else:
         total = torch.full(shape, -torch.inf, dtype=torch.float64)

@@ -100,6 +100,11 @@ class VideoTextModel(nn.Module):
         """Whether the model wants the labels in training, to choose texts by them."""
         return bool(getattr(self.head, "needs_labels", False))
 
+    @property
+    def averages_frames(self) -> bool:
+        """Whether scores depend on the frame features by their mean only, as the head says."""
+        return bool(getattr(self.head, "averages_frames", False))
+
     def forward(
         self, inputs: Tensor | Sequence[Tensor], labels: Tensor | None = None
     ) -> ModelOutput:

@@ -73,6 +73,78 @@ def test_mean_average_precision_without_any_positive_is_nan() -> None:
     assert math.isnan(metrics.mean_average_precision(torch.rand(3, 2), torch.zeros(3, 2)))
 
 
+def _map_by_the_words(scores: np.ndarray, labels: np.ndarray) -> list[float]:
+    """For each video the precision among those that score at least as high for its class."""
+    out = []
+    for k in sorted(set(labels)):
+        precisions = []
+        for value in scores[labels == k, k]:
+            among = scores[:, k] >= value
+            precisions.append((among & (labels == k)).sum() / among.sum())
+        out.append(float(np.mean(precisions)))
+    return out
+
+
+@pytest.mark.parametrize("steps", [3, 10, 10**6])  # with few steps many scores are equal
+def test_one_label_map_by_the_words_with_and_without_ties(steps: int) -> None:
+    rng = np.random.default_rng(steps)
+    labels = rng.choice([0, 1, 3, 4], size=50)  # class 2 has no video
+    scores = rng.integers(steps, size=(50, 5)) / steps
+    found = metrics.one_label_map(torch.from_numpy(scores), torch.from_numpy(labels))
+    assert found == pytest.approx(100 * np.mean(_map_by_the_words(scores, labels)), abs=1e-4)
+    order = rng.permutation(50)
+    again = metrics.one_label_map(torch.from_numpy(scores[order]), torch.from_numpy(labels[order]))
+    assert again == pytest.approx(found, abs=1e-4)
+
+
+def test_one_label_map_by_hand_right_and_as_published() -> None:
+    # Class 0: ranks 1 and 3 of 4, so (1/1 + 2/3) / 2; class 1: ranks 1 and 2, 1; class 2: no video.
+    scores = torch.tensor(
+        [[0.90, 0.05, 0.05], [0.30, 0.20, 0.50], [0.40, 0.45, 0.15], [0.10, 0.60, 0.30]]
+    )
+    labels = torch.tensor([0, 0, 1, 1])
+    expected = 100 * (5 / 6 + 1) / 2
+    assert metrics.one_label_map(scores, labels) == pytest.approx(expected, abs=1e-4)
+    # A second softmax: rows exp(p) / sum; here the order within the columns stays.
+    published = metrics.one_label_map(scores, labels, double_softmax=True)
+    assert published == pytest.approx(100 * (5 / 6 + 1 + 0) / 3, abs=1e-4)
+
+
+def test_a_second_softmax_changes_the_order_between_videos() -> None:
+    # Both give class 0 almost the same; the first video's rest is all on one class, whose exp is
+    # larger than that of many small ones, so that its class 0 falls behind.
+    scores = torch.tensor([[0.50, 0.50, 0.00, 0.00], [0.49, 0.17, 0.17, 0.17]])
+    labels = torch.tensor([0, 1])
+    once = [_map_by_the_words(scores.numpy(), labels.numpy())[0], 0.5]
+    assert once[0] == 1.0
+    twice = scores.double().softmax(1).numpy()
+    expected = 100 * sum(_map_by_the_words(twice, labels.numpy())) / 4
+    found = metrics.one_label_map(scores, labels, double_softmax=True)
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert _map_by_the_words(twice, labels.numpy())[0] == 0.5
+
+
+def test_a_second_softmax_keeps_small_probabilities_apart() -> None:
+    # In float32 exp(1e-9) and exp(2e-9) are both 1.
+    scores = torch.tensor([[1e-9, 1 - 1e-9], [2e-9, 1 - 2e-9], [3e-9, 1 - 3e-9]])
+    found = metrics.one_label_map(scores.double(), torch.tensor([1, 0, 1]), double_softmax=True)
+    assert found == pytest.approx(100 * (1 / 2 + (1 / 1 + 2 / 3) / 2) / 2, abs=1e-3)
+
+
+def test_one_label_map_of_a_real_size_takes_no_accuracy_from_its_ranks() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(200, size=3000)
+    scores = rng.random((3000, 200)) + 0.3 * np.eye(200)[labels]
+    found = metrics.one_label_map(torch.from_numpy(scores), torch.from_numpy(labels))
+    assert found == pytest.approx(100 * np.mean(_map_by_the_words(scores, labels)), abs=1e-3)
+
+
+def test_one_label_map_of_nothing_is_nan() -> None:
+    nothing = torch.zeros(0, dtype=torch.int64)
+    assert math.isnan(metrics.one_label_map(torch.zeros(0, 3), nothing))
+    assert math.isnan(metrics.one_label_map(torch.zeros(0, 3), nothing, double_softmax=True))
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"), [(50.0, 50.0, 50.0), (100.0, 0.0, 0.0), (0.0, 0.0, 0.0)]
 )

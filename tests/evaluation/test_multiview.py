@@ -178,6 +178,40 @@ def test_features_keep_their_shape() -> None:
     torch.testing.assert_close(found, features.view(2, 2, 2, 3).mean(1))
 
 
+@pytest.mark.parametrize("space", ["prob", "logit"])
+@pytest.mark.parametrize("method", ["sum", "max"])
+def test_keeping_views_changes_no_score(space: str, method: str, monkeypatch) -> None:
+    monkeypatch.setattr(multiview, "FOLD_ROWS", 7)
+    monkeypatch.setattr(multiview, "FUSED_VIDEOS", 2)
+    scores, labels = _random(5, 4)
+    order = np.random.default_rng(3).permutation(20)[:-6]  # some views are missing
+    order = np.concatenate([order[order // 4 != 2], order[:3]])  # a video is, and some come twice
+    plain = ViewEnsemble(5, 4, space=space, method=method)
+    keeping = ViewEnsemble(5, 4, space=space, method=method, keep_views=True)
+    for ensemble in (plain, keeping):
+        feed(ensemble, scores, labels, order)
+    one, two = plain.gather(), keeping.gather()
+    torch.testing.assert_close(two.scores, one.scores, atol=1e-7, rtol=1e-6)
+    assert torch.equal(two.counts, one.counts)
+    assert torch.equal(two.labels, one.labels)
+    assert one.kept is None
+    assert two.kept is not None
+    expected = torch.zeros(20, scores.shape[1])
+    expected[order] = torch.from_numpy(scores[order]).float()
+    assert torch.equal(two.kept.rows.flatten(0, 1), expected)
+    assert two.kept.seen.flatten().nonzero().flatten().tolist() == sorted(set(order.tolist()))
+
+
+def test_kept_features_keep_their_shape() -> None:
+    features = torch.arange(24.0).view(4, 2, 3)
+    ensemble = ViewEnsemble(2, 2, space="feature", keep_views=True)
+    ensemble.update(features, torch.tensor([0, 0, 1, 1]), torch.arange(4))
+    videos = ensemble.gather()
+    assert videos.kept is not None
+    assert torch.equal(videos.kept.rows, features.view(2, 2, 2, 3))
+    torch.testing.assert_close(videos.scores, features.view(2, 2, 2, 3).mean(1))
+
+
 def test_clips_that_disagree_about_the_label_are_refused() -> None:
     ensemble = ViewEnsemble(2, 2)
     ensemble.update(torch.rand(4, 3), torch.tensor([0, 0, 1, 2]), torch.arange(4))
@@ -199,15 +233,17 @@ def test_unknown_ways_are_refused(options, match) -> None:
         ViewEnsemble(1, 1, **options)
 
 
-def _score_on_rank(order: list[list[int]]) -> tuple[torch.Tensor, list[int], list[int]]:
+def _score_on_rank(order: list[list[int]], keep: bool) -> tuple[torch.Tensor, list[int], list[int]]:
     scores, labels = _random(3, 4)
-    ensemble = ViewEnsemble(3, 4)
+    ensemble = ViewEnsemble(3, 4, keep_views=keep)
     feed(ensemble, scores, labels, np.array(order[du.get_rank()], dtype=np.int64))
     ensemble.fail([(11, "late.mp4", 0, "cut off")] if du.get_rank() else [])
     videos = ensemble.gather()
-    return videos.scores, videos.counts.tolist(), [f.video for f in videos.failed]
+    scores_VR = videos.scores if videos.kept is None else videos.kept.rows.flatten(1)
+    return scores_VR, videos.counts.tolist(), [f.video for f in videos.failed]
 
 
+@pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize(
     "order",
     [
@@ -217,12 +253,13 @@ def _score_on_rank(order: list[list[int]]) -> tuple[torch.Tensor, list[int], lis
         [[], list(range(11))],  # nothing on one
     ],
 )
-def test_two_ranks_equal_one_bit_for_bit(order) -> None:
+def test_two_ranks_equal_one_bit_for_bit(order, keep) -> None:
     scores, labels = _random(3, 4)
-    alone = ViewEnsemble(3, 4)
+    alone = ViewEnsemble(3, 4, keep_views=keep)
     feed(alone, scores, labels, np.arange(11))
-    expected = alone.gather()
-    for found, counts, failed in run_two_processes(_score_on_rank, order):
-        assert torch.equal(found, expected.scores)
+    videos = alone.gather()
+    expected = videos.scores if videos.kept is None else videos.kept.rows.flatten(1)
+    for found, counts, failed in run_two_processes(_score_on_rank, order, keep):
+        assert torch.equal(found, expected)
         assert counts == [4, 4, 3]
         assert failed == [2]

@@ -15,7 +15,8 @@ HEAD_REGISTRY = Registry(
         "obj(cfg, clip, templates=name) -> module holding its own parameters only; "
         "module(clip, encoded, labels=None) -> logits B x K (with labels, in training: global "
         "batch x global batch); `requires` maps what it needs of the encoder's `provides` to the "
-        "reason; `frozen` lists patterns of CLIP's parameters that it does not use or train"
+        "reason; `averages_frames`: scores depend on video_BTD by its mean over T only; "
+        "`frozen` lists patterns of CLIP's parameters that it does not use or train"
     ),
 )
 

@@ -36,6 +36,7 @@ class CategoryHead(nn.Module):
     """
 
     requires: ClassVar[dict[str, str]] = {}
+    averages_frames: ClassVar[bool] = True
 
     @configurable
     def __init__(

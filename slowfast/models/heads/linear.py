@@ -27,6 +27,7 @@ class LinearHead(nn.Module):
     """
 
     requires: ClassVar[dict[str, str]] = {}
+    averages_frames: ClassVar[bool] = True
     frozen: ClassVar[tuple[str, ...]] = ("clip.text.*", "clip.logit_scale")
     needs_labels: ClassVar[bool] = False
 
