@@ -3,7 +3,15 @@
 from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwrap
 from slowfast.models.clip_baseline import CLIP
 from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise, Text4VisEncoder, VideoTrunk
-from slowfast.models.heads import HEAD_REGISTRY, CategoryHead, FrozenClassifier, LinearHead, OSTHead
+from slowfast.models.heads import (
+    HEAD_REGISTRY,
+    CategoryHead,
+    FrozenClassifier,
+    LinearHead,
+    OSTHead,
+    PooledDescriptorHead,
+    TemplateEnsembleHead,
+)
 from slowfast.models.losses import LOSS_REGISTRY, build_loss, get_loss_func
 from slowfast.models.ost import OST
 from slowfast.models.ost_text4vis import OSTText4Vis
@@ -24,6 +32,8 @@ __all__ = [
     "LinearHead",
     "OSTHead",
     "OSTText4Vis",
+    "PooledDescriptorHead",
+    "TemplateEnsembleHead",
     "Text4Vis",
     "Text4VisEncoder",
     "VideoTextModel",

@@ -2,9 +2,11 @@
 
 from slowfast.models.heads.build import HEAD_REGISTRY, build_head
 from slowfast.models.heads.category import CategoryHead
+from slowfast.models.heads.ensemble import TemplateEnsembleHead
 from slowfast.models.heads.frozen import FrozenClassifier
 from slowfast.models.heads.linear import LinearHead
 from slowfast.models.heads.ost import FeatureError, Matching, OSTHead, OSTScores
+from slowfast.models.heads.pooled import PooledDescriptorHead
 
 __all__ = [
     "HEAD_REGISTRY",
@@ -15,5 +17,7 @@ __all__ = [
     "Matching",
     "OSTHead",
     "OSTScores",
+    "PooledDescriptorHead",
+    "TemplateEnsembleHead",
     "build_head",
 ]
