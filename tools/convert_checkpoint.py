@@ -1,7 +1,7 @@
 """Turn a checkpoint of any known system into ours, or into OpenAI's or open_clip's naming.
 
-Prints what became of the keys. Reads files of this project, PySlowFast, OST, ViFi-CLIP, OpenAI and
-open_clip, and never runs code from them.
+Prints what became of the keys. Reads files of this project, PySlowFast, OST, ViFi-CLIP, Text4Vis,
+OpenAI and open_clip, and never runs code from them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", choices=TARGETS, default="ours", help="form of the result")
     parser.add_argument("--from", dest="kind", default="auto", help="system that wrote the source")
     parser.add_argument(
-        "--clip", type=Path, help="original CLIP that supplies what ViFi-CLIP files never hold"
+        "--clip",
+        type=Path,
+        help="original CLIP that supplies what ViFi-CLIP and Text4Vis files never hold",
     )
     parser.add_argument("--half", action="store_true", help="write float16")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
@@ -99,9 +101,10 @@ def convert(args: argparse.Namespace) -> None:
 
 def _supply(adapted: Adapted, state: dict[str, Tensor], args: argparse.Namespace) -> None:
     """Take from --clip what this kind of file never holds."""
+    from slowfast.checkpoint.adapters.rules import matches
     from slowfast.checkpoint.sources import read_adapted
 
-    absent = [key for key in adapted.absent if key not in state]
+    absent = [name for name in adapted.absent if not any(matches(key, [name]) for key in state)]
     if not absent:
         return
     if args.clip is None:
@@ -116,11 +119,12 @@ def _supply(adapted: Adapted, state: dict[str, Tensor], args: argparse.Namespace
                 f"{args.clip}: weights of another arch: {key} is {tuple(original[key].shape)}, in "
                 f"{args.source} {tuple(tensor.shape)}"
             )
-    for key in absent:
-        if key not in original:
-            raise UsageError(f"{args.clip}: holds no {key} either")
-        state[key] = original[key]
-        print(f"  taken from {args.clip}: {key}")
+    for name in absent:
+        supplied = {key: value for key, value in original.items() if matches(key, [name])}
+        if not supplied:
+            raise UsageError(f"{args.clip}: holds no {name} either")
+        state.update(supplied)
+        print(f"  taken from {args.clip}: {name} ({len(supplied)} tensors)")
 
 
 if __name__ == "__main__":

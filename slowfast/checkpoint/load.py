@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from slowfast.checkpoint.adapters import adapt
-from slowfast.checkpoint.adapters.rules import Adapted, strip_wrappers
+from slowfast.checkpoint.adapters import ADAPTERS, adapt
+from slowfast.checkpoint.adapters.rules import Adapted, matches, strip_wrappers
 from slowfast.checkpoint.reader import read_checkpoint
 from slowfast.errors import UsageError
 from slowfast.utils.logging import get_logger
@@ -89,7 +89,8 @@ def load_weights(
         strict: refuse missing, surplus and misfit keys; otherwise they are warned of, and what
             does not fit keeps the model's values.
         pretrained: the model's CLIP already holds pretrained weights of the same arch, so that it
-            may keep what this kind of file never holds (ViFi-CLIP's token embedding).
+            may keep what this kind of file never holds (ViFi-CLIP's token embedding, Text4Vis's
+            text tower).
         clear_name_patterns: substrings to remove from the file's keys.
         inflate: repeat 2-D convolution weights along time where the model's are 3-D.
         interpolate_positions: resize the image tower's position embedding to another grid.
@@ -107,7 +108,7 @@ def load_weights(
     report = LoadReport(str(path), adapted.kind, renamed=adapted.renamed, dropped=adapted.dropped)
     fitting = _compare(adapted, own, report, inflate, interpolate_positions)
     if pretrained:
-        report.kept = [key for key in report.missing if key in adapted.absent]
+        report.kept = [key for key in report.missing if matches(key, adapted.absent)]
         report.missing = [key for key in report.missing if key not in report.kept]
     if strict:
         _refuse_unfit(report, adapted.absent)
@@ -203,7 +204,8 @@ def _refuse_unfit(report: LoadReport, absent: Sequence[str]) -> None:
     if report.clean:
         return
     start = f"{report.path}: weights of another arch or system"
-    if report.missing and set(report.missing) <= set(absent) and not report.misfit:
+    missing = [key for key in report.missing if not matches(key, absent)]
+    if report.missing and not (missing or report.misfit or report.surplus):
         raise UsageError(
             f"{report.path}: {report.kind} files hold no {_some(report.missing)}; set "
             "CLIP.PRETRAINED to the original CLIP of the same arch, which supplies it"
@@ -211,13 +213,20 @@ def _refuse_unfit(report: LoadReport, absent: Sequence[str]) -> None:
     if report.misfit:
         raise UsageError(f"{start}: {_some(report.misfit)}; choose the CLIP.ARCH they belong to")
     parts = []
-    if report.missing:
-        parts.append(
-            f"{len(report.missing)} keys of the model are missing ({_some(report.missing)})"
-        )
+    if missing:
+        parts.append(f"{len(missing)} keys of the model are missing ({_some(missing)})")
     if report.surplus:
         parts.append(f"{len(report.surplus)} keys are not the model's ({_some(report.surplus)})")
+    if options := _deciding_options([*missing, *report.surplus]):
+        parts.append(f"set {', '.join(options)} as for the weights")
     raise UsageError(f"{start} (read as {report.kind}): {'; '.join(parts)}")
+
+
+def _deciding_options(keys: Sequence[str]) -> list[str]:
+    """Return the options that decide whether a model has one of these keys."""
+    table = [pair for adapter in ADAPTERS.values() for pair in adapter.options]
+    found = [option for pattern, option in table if any(matches(k, [pattern]) for k in keys)]
+    return list(dict.fromkeys(found))
 
 
 def _some(items: Sequence[object] | Mapping[str, str], count: int = 3) -> str:

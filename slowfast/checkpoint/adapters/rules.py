@@ -6,7 +6,7 @@ Our key space: ``clip.visual.*``, ``clip.text.*``, ``clip.logit_scale``, then ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from slowfast.errors import UsageError
+from slowfast.utils.logging import get_logger
 
+logger = get_logger(__name__)
 WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -29,7 +31,11 @@ class Adapter:
         renames: pairs (prefix, new prefix); the first that fits is applied, once; a key that none
             fits stays as it is.
         drop: patterns of keys that hold no weights of ours.
-        absent: our keys that this system's files never hold.
+        absent: patterns of our keys that this system's files never hold.
+        inner: triples (fragment, replacement, meaning) that are applied before the renames wherever
+            they occur; a meaning that is not empty is logged once.
+        options: pairs (pattern of our keys, option that decides whether the model has them), named
+            where file and model differ in them.
     """
 
     name: str
@@ -37,6 +43,8 @@ class Adapter:
     renames: tuple[tuple[str, str], ...]
     drop: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    inner: tuple[tuple[str, str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
 
     def fits(self, keys: Collection[str]) -> bool:
         """Return whether any module's rename applies: the least for a kind that a user names."""
@@ -74,6 +82,11 @@ def rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:
     return key
 
 
+def matches(key: str, patterns: Iterable[str]) -> bool:
+    """Return whether ``key`` fits any pattern (shell wildcards)."""
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
 def apply(adapter: Adapter, state: Mapping[str, Tensor]) -> Adapted:
     """Rename, drop and upcast.
 
@@ -82,9 +95,14 @@ def apply(adapter: Adapter, state: Mapping[str, Tensor]) -> Adapted:
     """
     result: dict[str, Tensor] = {}
     renamed, dropped = {}, []
+    meanings = set()
     for key, tensor in state.items():
         bare = strip_wrappers(key)
-        if any(fnmatchcase(bare, pattern) for pattern in adapter.drop):
+        for old, new, meaning in adapter.inner:
+            if old in bare:
+                bare = bare.replace(old, new)
+                meanings.add(meaning)
+        if matches(bare, adapter.drop):
             dropped.append(key)
             continue
         new = rename(bare, adapter.renames)
@@ -93,4 +111,6 @@ def apply(adapter: Adapter, state: Mapping[str, Tensor]) -> Adapted:
         result[new] = tensor.float() if tensor.dtype in HALVES else tensor
         if new != key:
             renamed[key] = new
+    for meaning in sorted(meanings - {""}):
+        logger.info(f"these {adapter.name} weights {meaning}")
     return Adapted(result, adapter.name, renamed, dropped, adapter.absent)
