@@ -69,6 +69,7 @@ class Schedule:
     cosine_restart_epoch: float = 0.0
     steps: tuple[float, ...] = ()
     lrs: tuple[float, ...] = ()
+    update_period: int = 1
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -108,6 +109,7 @@ class Schedule:
             cosine_restart_epoch=solver.COSINE_RESTART_EPOCH,
             steps=tuple(solver.STEPS),
             lrs=tuple(solver.LRS),
+            update_period=solver.LR_UPDATE_PERIOD,
         )
 
     def lr_at(self, epoch: float) -> float:
@@ -132,9 +134,26 @@ class Schedule:
             iters_per_epoch: micro-steps of an epoch.
             accumulation: micro-steps of one optimizer step; an epoch's last step may have fewer.
         """
+        iteration = last_update(iteration, iters_per_epoch, self.update_period)
         if POLICIES[self.policy].lagging:
             iteration = previous_step(iteration, iters_per_epoch, accumulation)
         return self.lr_at(iteration / iters_per_epoch)
+
+
+def last_update(iteration: int, iters_per_epoch: int, period: int) -> int:
+    """Return the micro-step at or before ``iteration`` at which the rate was set.
+
+    That is the first of each epoch and every one whose number within the epoch, counted from 1, is
+    a multiple of ``period``.
+
+    parity: Text4Vis sets it at 0, 9, 19, 29, ... of each epoch (period 10), so that its first nine
+    steps run at rate 0.
+
+    >>> [last_update(i, 14, 5) for i in (0, 3, 4, 8, 9, 13, 14, 17, 18)]
+    [0, 0, 4, 4, 9, 9, 14, 14, 18]
+    """
+    epoch, within = divmod(iteration, iters_per_epoch)
+    return epoch * iters_per_epoch + max(0, (within + 1) // period * period - 1)
 
 
 def previous_step(iteration: int, iters_per_epoch: int, accumulation: int) -> int:

@@ -28,6 +28,7 @@ def make_cfg(method="adamw", **options):
         "COSINE_END_LR": 0.0,
         "COSINE_AFTER_WARMUP": False,
         "COSINE_RESTART_EPOCH": 0,
+        "LR_UPDATE_PERIOD": 1,
         "STEPS": [],
         "LRS": [],
         "MAX_EPOCH": 4,

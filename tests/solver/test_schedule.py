@@ -14,6 +14,7 @@ from slowfast.solver.schedule import (
     POLICIES,
     Schedule,
     get_lr_at_epoch,
+    last_update,
     previous_step,
     register_policy,
 )
@@ -33,6 +34,7 @@ def solver_cfg(**options):
         "MAX_EPOCH": 300,
         "WARMUP_EPOCHS": 0.0,
         "WARMUP_START_LR": 0.01,
+        "LR_UPDATE_PERIOD": 1,
     }
     return SimpleNamespace(SOLVER=SimpleNamespace(**(solver | options)))
 
@@ -113,6 +115,67 @@ def test_ost_first_two_steps_run_at_rate_zero():
 
 def test_other_policies_use_the_rate_of_the_step_itself():
     assert CLIP_RECIPE.lr_for_step(30, 10, 4) == CLIP_RECIPE.lr_at(3.0)
+
+
+TEXT4VIS = Schedule("cosine", 5e-5, 30, 5, 0.0, 0.0, True, update_period=10)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "iteration", "lr"),
+    [
+        # Zero until the tenth iteration, then 5e-5 e / 5 with e = 0.09, kept for ten iterations.
+        (0, 0, 0.0),
+        (0, 8, 0.0),
+        (0, 9, 9e-7),
+        (0, 18, 9e-7),
+        (0, 19, 1.9e-6),
+        # The first iteration of an epoch is one more, so that the value of 0.99 lasts for one.
+        (0, 99, 9.9e-6),
+        (1, 0, 1e-5),
+        (1, 8, 1e-5),
+        (1, 9, 1.09e-5),
+        (4, 99, 4.99e-5),
+        (5, 0, 5e-5),
+        # 2.5e-5 (1 + cos(pi (e - 5) / 25)): at a third of it 3.75e-5, at the end 0.
+        (13, 39, 2.5e-5 * (1 + math.cos(math.pi * 8.39 / 25))),
+        (13, 48, 2.5e-5 * (1 + math.cos(math.pi * 8.39 / 25))),
+        (29, 99, 2.5e-5 * (1 - math.cos(math.pi * 0.01 / 25))),
+    ],
+)
+def test_hand_worked_rates_of_text4vis(epoch, iteration, lr):
+    assert TEXT4VIS.lr_for_step(100 * epoch + iteration, 100) == pytest.approx(lr, rel=1e-9)
+
+
+def test_text4vis_ends_at_zero_and_has_one_rate_in_a_short_epoch():
+    assert TEXT4VIS.lr_at(30) == pytest.approx(0.0, abs=1e-18)
+    assert TEXT4VIS.lr_at(5 + 25 / 3) == pytest.approx(3.75e-5)
+    rates = [TEXT4VIS.lr_for_step(i, 8) for i in range(3 * 8)]
+    assert rates == pytest.approx([0.0] * 8 + [1e-5] * 8 + [2e-5] * 8)
+
+
+def test_published_rates_by_counting():
+    found = [TEXT4VIS.lr_for_step(i, 28) for i in range(30 * 28)]
+    expected, rate = [], None
+    for epoch in range(30):
+        for i in range(28):
+            if i == 0 or (i + 1) % 10 == 0:
+                e = epoch + i / 28
+                rate = 5e-5 * e / 5 if e < 5 else 2.5e-5 * (1 + math.cos(math.pi * (e - 5) / 25))
+            expected.append(rate)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-20)
+
+
+@given(iteration=st.integers(0, 500), iters=st.integers(1, 40))
+@settings(max_examples=200, deadline=None)
+def test_a_period_of_one_changes_nothing(iteration, iters):
+    assert last_update(iteration, iters, 1) == iteration
+
+
+def test_the_period_is_an_option():
+    cfg = solver_cfg(LR_UPDATE_PERIOD=10, WARMUP_EPOCHS=5.0, WARMUP_START_LR=0.0)
+    schedule = Schedule.from_cfg(cfg)
+    assert schedule.lr_for_step(8, 100) == 0.0
+    assert schedule.lr_for_step(9, 100) > 0.0
 
 
 @given(iteration=st.integers(0, 200), iters=st.integers(1, 20), accumulation=st.integers(1, 8))
