@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ KINDS = ("auto", "video", "frames")
 SEPARATORS = {"\t": "tab", ",": "comma", " ": "blank"}
 # Looked at to recognise the separator; all lines are checked afterwards.
 SAMPLE_LINES = 1000
+# A list of lines may begin with a bracket too: names of HMDB-51 do.
+JSON_START = re.compile(r'\s*(\[\s*([\[{"]|\d*\s*\]?\s*$)|\{\s*["}])')
 VIDEO_SUFFIXES = (
     *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg"),
     *(".flv", ".wmv", ".ts", ".3gp", ".ogv", ".gif"),
@@ -88,7 +91,7 @@ def read_list(
     if os.path.isdir(path):
         return _read_tree(path, labels_of, kind)
     text = _read_text(path)
-    if text.lstrip()[:1] in ("[", "{"):
+    if JSON_START.match(text):
         entries = _parse_json(path, text)
     else:
         entries = _parse_lines(path, text, separator, kind, labels_of)

@@ -72,6 +72,13 @@ def test_names_may_hold_what_does_not_separate(tmp_path: Path) -> None:
     assert read(tmp_path, b"caf\xe9.mp4 2\n").paths[0] == os.fsdecode(b"caf\xe9.mp4")
 
 
+@pytest.mark.parametrize("name", ["[BHS]_x.avi", "[1]_x.avi", "{a}.avi", "[x", "(Rad)_#1.avi"])
+def test_a_list_may_begin_with_a_bracket(tmp_path: Path, name: str) -> None:
+    """HMDB-51's file names do; JSON goes on with a quote or another bracket."""
+    videos = read(tmp_path, f"{name} 2\nb.avi 1\n")
+    assert list(videos.paths) == [name, "b.avi"]
+
+
 def test_paths_alone_have_label_0_and_it_is_said(tmp_path: Path, caplog) -> None:
     videos = read(tmp_path, "a.mp4\nb.mp4\n")
     assert videos.labels.tolist() == [0, 0]

@@ -58,6 +58,7 @@ def solarize_add(image: Image.Image, added: float) -> Image.Image:
         ("Invert", 0.3, lambda i: Image.fromarray(255 - np.asarray(i))),
         ("Rotate", -9.0, lambda i: i.rotate(-9.0, Image.Resampling.NEAREST, fillcolor=(0, 0, 0))),
         ("Posterize", 1.2, lambda i: Image.fromarray(np.asarray(i) & 0b10000000)),
+        ("Posterize", 3.6, lambda i: ImageOps.posterize(i, 3)),
         ("Posterize", 0.8, lambda i: Image.fromarray(np.asarray(i) & 0)),
         (
             "Solarize",
