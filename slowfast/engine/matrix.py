@@ -80,6 +80,10 @@ ROWS: dict[str, Row] = {
 }
 COLUMNS: dict[str, Column] = {
     "category": Column("CategoryHead", "CategoryHead"),
+    "ensemble": Column(
+        "TemplateEnsembleHead", "TemplateEnsembleHead", ("TEXT.TEMPLATES", "stdd_8")
+    ),
+    "pooled": Column("PooledDescriptorHead", "PooledDescriptorHead"),
     "ost": Column("OSTHead", "OSTHead"),
     "frozen": Column(
         "FrozenClassifier", "FrozenClassifier", ("MODEL.LOSS_FUNC", "cross_entropy"), taught=True
