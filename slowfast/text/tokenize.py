@@ -1,11 +1,11 @@
-"""Sentences to token ids with CLIP's byte-pair vocabulary (open_clip's tokenizer)."""
+"""Sentences to token ids: CLIP's byte-pair vocabulary, or the tokenizer of another text tower."""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,21 @@ from slowfast.errors import UsageError
 
 logger = logging.getLogger(__name__)
 CONTEXT_LENGTH = 77
+LongText = Literal["error", "truncate"]
+
+
+class Tokens(NamedTuple):
+    """Ids int64 M x L, and how many of each row a text tower must see, int64 M."""
+
+    ids_ML: Tensor
+    lengths_M: Tensor
+
+
+class Tokenizer(Protocol):
+    """What turns sentences into the ids of one text tower."""
+
+    def __call__(self, texts: Sequence[str], context_length: int, long_text: LongText) -> Tokens:
+        """Return the ids of ``texts``; arguments as of ``tokenize``."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -28,7 +43,7 @@ def tokenize(
     texts: Sequence[str],
     *,
     context_length: int = CONTEXT_LENGTH,
-    long_text: Literal["error", "truncate"] = "error",
+    long_text: LongText = "error",
 ) -> Tensor:
     """Return int64 ids M x L: start token, text, end token, zeros; L is the longest text's length.
 
@@ -46,6 +61,11 @@ def tokenize(
     >>> tokenize(["a", "a dog"]).tolist()
     [[49406, 320, 49407, 0], [49406, 320, 1929, 49407]]
     """
+    return byte_pairs(texts, context_length, long_text).ids_ML
+
+
+def byte_pairs(texts: Sequence[str], context_length: int, long_text: LongText) -> Tokens:
+    """Return the ids of CLIP's own tokenizer, as ``tokenize``; the default Tokenizer."""
     assert texts, "nothing to tokenize"
     tokenizer = _tokenizer()
     start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
@@ -59,7 +79,87 @@ def tokenize(
     ids_ML = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
     for ids_L, row in zip(ids_ML, rows):
         ids_L[: len(row)] = torch.tensor(row)
-    return ids_ML
+    return Tokens(ids_ML, torch.tensor([len(row) for row in rows]))
+
+
+class HuggingFaceTokenizer:
+    """The tokenizer of a text tower that does not use CLIP's: exactly the ids of open_clip's.
+
+    Its files are read (or downloaded) when the first text is tokenized.
+
+    Args:
+        name: a repository of Hugging Face, or a local folder.
+        positions: tokens that the tower is fed with; shorter texts are padded with the
+            tokenizer's own token.
+        trim: whether the tower's feature depends on nothing behind the end of a text, so that it
+            need not see the padding.
+        mode: ``tokenizer_mode`` of open_clip's model configuration.
+        options: ``tokenizer_kwargs`` of it (``clean``, ``strip_sep_token``).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        positions: int,
+        trim: bool = False,
+        mode: str = "",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.positions = positions
+        self.trim = trim
+        self.mode = mode
+        self.options = dict(options or {})
+        self._loaded: Any = None
+
+    def __call__(self, texts: Sequence[str], context_length: int, long_text: LongText) -> Tokens:
+        """Return ids M x ``positions``; of texts, at most ``context_length`` tokens.
+
+        Raises:
+            UsageError: a text is too long, or the tokenizer cannot be loaded.
+        """
+        assert texts, "nothing to tokenize"
+        tokenizer = self._load()
+        limit = min(context_length, self.positions)
+        lengths = [self._count(tokenizer, text) for text in texts]
+        for text, length in zip(texts, lengths):
+            if length > limit:
+                _report_long(text, length, limit, long_text)
+        ids_ML = tokenizer(list(texts), context_length=limit)
+        if limit < self.positions:
+            padded = tokenizer([""] * len(texts), context_length=self.positions)
+            ids_ML = torch.cat([ids_ML, padded[:, limit:]], dim=1)
+        seen = [min(length, limit) if self.trim else self.positions for length in lengths]
+        return Tokens(ids_ML, torch.tensor(seen))
+
+    def _count(self, tokenizer: Any, text: str) -> int:
+        clean = tokenizer.clean_fn(text)
+        # A tokenizer that was not built for this warns of each long text by itself.
+        return len(tokenizer.tokenizer(clean, verbose=False).input_ids)
+
+    def _load(self) -> Any:
+        if self._loaded is None:
+            self._loaded = _load_tokenizer(self.name, self.positions, self.mode, self.options)
+        return self._loaded
+
+
+def _load_tokenizer(name: str, positions: int, mode: str, options: dict[str, Any]) -> Any:
+    from open_clip.tokenizer import HFTokenizer
+
+    try:
+        return HFTokenizer(name, context_length=positions, tokenizer_mode=mode, **options)
+    except ImportError as error:
+        raise UsageError(
+            f"CLIP.ARCH: the tokenizer {name} needs a package that is not installed ({error}): "
+            "pip install transformers sentencepiece"
+        ) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            f"CLIP.ARCH: the tokenizer {name} could not be loaded ({line}); give a JSON model "
+            "configuration whose hf_tokenizer_name is a local folder instead"
+        ) from None
 
 
 def _report_long(text: str, found: int, allowed: int, long_text: str) -> None:

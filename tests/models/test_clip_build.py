@@ -6,6 +6,7 @@ import open_clip
 import pytest
 import torch
 
+from slowfast.config.arch import read_arch
 from slowfast.errors import UsageError
 from slowfast.models.clip import build as build_module
 from slowfast.models.clip.build import build_clip
@@ -52,7 +53,7 @@ def test_open_clips_own_file_form(write):
     [
         (lambda c: c.pop("embed_dim"), r"lacks \['embed_dim'\]"),
         (lambda c: c["vision_cfg"].update(colour=1), "not a usable model configuration"),
-        (lambda c: c["text_cfg"].update(hf_model_name="bert"), "another tokenizer"),
+        (lambda c: c.update(multimodal_cfg={}), "a captioning model"),
     ],
 )
 def test_wrong_configurations(write, change, message):
@@ -77,7 +78,7 @@ def test_unknown_arch_names_the_nearest():
 
 
 def test_openai_names_with_a_slash():
-    assert build_module._look_up("ViT-B/32")["vision_cfg"]["patch_size"] == 32
+    assert read_arch("ViT-B/32")["vision_cfg"]["patch_size"] == 32
 
 
 def test_unknown_weights_list_the_tags():

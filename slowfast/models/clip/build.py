@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import nn
 
 from slowfast.checkpoint.load import load_weights
-from slowfast.config.paths import resolve_path
+from slowfast.config.arch import context_length, read_arch
 from slowfast.errors import UsageError
+from slowfast.models.clip.text import is_trimmable
+from slowfast.text.tokenize import HuggingFaceTokenizer, Tokenizer, byte_pairs
 
 logger = logging.getLogger(__name__)
 # Kinds of weights files whose keys do not tell the activation function; OpenAI's is QuickGELU.
@@ -24,20 +25,29 @@ MOSTLY_QUICK_GELU = ("openai_clip", "ost", "vifi_clip")
 def build_clip(arch: str, pretrained: str = "") -> open_clip.CustomTextCLIP:
     """Return CLIP with its two towers apart: ``.visual``, ``.text``, ``.logit_scale``.
 
+    Its ``.tokenizer`` makes the ids that its text tower takes.
+
     Args:
-        arch: a model name of open_clip ("ViT-B-16-quickgelu"), or the path of a JSON file in
-            open_clip's form (``embed_dim``, ``vision_cfg``, ``text_cfg``, ``quick_gelu``).
-        pretrained: a tag of open_clip ("openai"), or a file of weights in OpenAI's or open_clip's
-            form; empty for random weights (drawn from torch's global generator).
+        arch: a model name of open_clip ("ViT-B-16-quickgelu", "ViT-B-16-SigLIP2"), or the path of
+            a JSON file in open_clip's form (``embed_dim``, ``vision_cfg``, ``text_cfg``).
+        pretrained: a tag of open_clip ("openai", "webli"), or a file of weights in OpenAI's or
+            open_clip's form; empty for random weights (drawn from torch's global generator).
 
     Raises:
-        UsageError: unknown arch or tag, no such file, weights of another arch.
+        UsageError: unknown arch or tag, no such file, weights of another arch, a package that the
+            arch needs and that is not installed.
     """
-    config = _read_config(arch)
+    config = read_arch(arch)
+    # open_clip's own default is to download weights for towers of these libraries.
+    config["vision_cfg"]["timm_model_pretrained"] = False
+    config["text_cfg"]["hf_model_pretrained"] = False
     try:
         clip = open_clip.CustomTextCLIP(**config)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (ImportError, OSError, TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"CLIP.ARCH {arch}: not a usable model configuration: {error}") from None
+    clip.text.context_length = context_length(config)
+    clip.visual.output_dim = config["embed_dim"]
+    clip.tokenizer = build_tokenizer(config, trim=is_trimmable(clip.text))
     if pretrained:
         quick_gelu = bool(config.get("quick_gelu"))
         path = _find_weights(arch, pretrained, quick_gelu=quick_gelu)
@@ -52,44 +62,24 @@ def build_clip(arch: str, pretrained: str = "") -> open_clip.CustomTextCLIP:
     return clip
 
 
-def _read_config(arch: str) -> dict[str, Any]:
-    config = _read_json(resolve_path(arch)) if arch.endswith(".json") else _look_up(arch)
-    config = config.get("model_cfg", config)
-    config.pop("custom_text", None)
-    if missing := {"embed_dim", "vision_cfg", "text_cfg"} - set(config):
-        raise UsageError(f"CLIP.ARCH {arch}: the model configuration lacks {sorted(missing)}")
+def build_tokenizer(config: Mapping[str, Any], *, trim: bool) -> Tokenizer:
+    """Return the tokenizer of a model configuration, by the rule of open_clip's get_tokenizer.
+
+    Args:
+        config: what ``read_arch`` returns.
+        trim: whether the text tower's feature depends on nothing behind the end of a text.
+    """
     text = config["text_cfg"]
-    if "multimodal_cfg" in config or text.get("hf_model_name") or text.get("hf_tokenizer_name"):
-        raise UsageError(
-            f"CLIP.ARCH {arch}: its text tower needs another tokenizer or a captioning decoder; "
-            "this project supports the archs that use CLIP's own tokenizer"
-        )
-    return config
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UsageError(f"CLIP.ARCH {path}: no such file")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"CLIP.ARCH {path}:{error.lineno}: not valid JSON: {error.msg}") from None
-    if not isinstance(config, dict):
-        raise UsageError(f"CLIP.ARCH {path}: expected a JSON object")
-    return config
-
-
-def _look_up(arch: str) -> dict[str, Any]:
-    name = arch.replace("/", "-")
-    known = open_clip.list_models()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
-        raise UsageError(
-            f"CLIP.ARCH {arch!r}: not a model name of open_clip{hint} "
-            "(a JSON model configuration ends in .json)"
-        )
-    return open_clip.get_model_config(name)
+    if not text.get("hf_tokenizer_name"):
+        return byte_pairs
+    return HuggingFaceTokenizer(
+        text["hf_tokenizer_name"],
+        positions=context_length(config),
+        # Where the end is found as the largest id, another tokenizer's padding may be that.
+        trim=trim and text.get("pool_type") == "eos",
+        mode=text.get("tokenizer_mode") or "",
+        options=text.get("tokenizer_kwargs"),
+    )
 
 
 def _find_weights(arch: str, pretrained: str, *, quick_gelu: bool) -> Path:

@@ -7,14 +7,13 @@ per class.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slowfast.text.tokenize import CONTEXT_LENGTH, tokenize
+from slowfast.text.tokenize import CONTEXT_LENGTH, LongText, Tokenizer, byte_pairs
 
 
 def is_trimmable(tower: TextTransformer) -> bool:
@@ -78,6 +77,7 @@ class TextBank(nn.Module):
         context_length: the most tokens of a text.
         long_text: "error" or "truncate", see ``tokenize``.
         chunk_size: texts per call of the tower.
+        tokenizer: the tower's own; CLIP's byte pairs unless given.
 
     The ids are buffers, so that they follow ``.to()``, but not part of the state dict: a checkpoint
     does not depend on the vocabulary.
@@ -90,13 +90,13 @@ class TextBank(nn.Module):
         texts: Sequence[Sequence[str]],
         *,
         context_length: int = CONTEXT_LENGTH,
-        long_text: Literal["error", "truncate"] = "error",
+        long_text: LongText = "error",
         chunk_size: int = 512,
+        tokenizer: Tokenizer = byte_pairs,
     ) -> None:
         super().__init__()
         distinct = list(dict.fromkeys(text for own in texts for text in own))
-        ids_UL = tokenize(distinct, context_length=context_length, long_text=long_text)
-        lengths_U = ids_UL.argmax(dim=1) + 1
+        ids_UL, lengths_U = tokenizer(distinct, context_length, long_text)
         order_U = lengths_U.argsort(stable=True)
         position = {distinct[int(old)]: new for new, old in enumerate(order_U)}
         self.chunk_size = chunk_size

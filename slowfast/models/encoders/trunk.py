@@ -133,7 +133,7 @@ def cut_head(trunk: nn.Module) -> set[str]:
 
     before = set(trunk.state_dict())
     if hasattr(trunk, "cls_positional_encoding"):
-        trunk.head = None
+        trunk.head = None  # type: ignore[assignment]
     elif isinstance(head := trunk.blocks[-1], ResNetBasicHead):  # type: ignore[index]
         if hasattr(head.pool, "pre_conv"):
             head.pool.pool = head.pool.post_conv = nn.Identity()

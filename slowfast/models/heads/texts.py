@@ -9,6 +9,7 @@ from open_clip import CustomTextCLIP
 from slowfast.errors import UsageError
 from slowfast.models.clip.text import TextBank
 from slowfast.text import (
+    CONTEXT_LENGTH,
     ClassVocabulary,
     expand_descriptors,
     expand_names,
@@ -16,6 +17,7 @@ from slowfast.text import (
     load_classes,
     load_descriptors,
 )
+from slowfast.text.tokenize import byte_pairs
 
 KINDS = ("spatial", "temporal")
 
@@ -74,9 +76,15 @@ def check_kinds(kinds: list[str], option: str, *, allow_none: bool) -> tuple[str
 
 def _bank(cfg: Any, clip: CustomTextCLIP, texts: list[list[str]]) -> TextBank:
     positions, wanted = clip.text.context_length, cfg.CLIP.CONTEXT_LENGTH
-    if wanted > positions:
+    if wanted > positions and wanted != CONTEXT_LENGTH:
         raise UsageError(
             f"CLIP.CONTEXT_LENGTH {wanted}, but the text tower of {cfg.CLIP.ARCH} has "
             f"{positions} positions"
         )
-    return TextBank(texts, context_length=wanted, long_text=cfg.TEXT.LONG_TEXT)
+    return TextBank(
+        texts,
+        # The default is CLIP's length; a tower with fewer positions takes what it has.
+        context_length=min(wanted, positions),
+        long_text=cfg.TEXT.LONG_TEXT,
+        tokenizer=getattr(clip, "tokenizer", byte_pairs),
+    )
