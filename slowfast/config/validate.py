@@ -139,7 +139,16 @@ def validate(cfg: Any) -> None:
         _check_bounds(key, get(cfg, key), low, high)
     for key in POSITIVE:
         _require(get(cfg, key) > 0, f"{key} is {get(cfg, key)}: it must be above 0")
-    for rule in (_checkpoints, _machines, _views, _data, _objective, _gradients, _descriptors):
+    for rule in (
+        _checkpoints,
+        _machines,
+        _views,
+        _measures,
+        _data,
+        _objective,
+        _gradients,
+        _descriptors,
+    ):
         rule(cfg)
     if cfg.TRAIN.ENABLE:
         for rule in (_mixing, _total_batch, _schedule):
@@ -200,6 +209,20 @@ def _views(cfg: Any) -> None:
         all(isinstance(n, int) and n >= 1 for n in counts),
         f"TEST.NUM_TEMPORAL_CLIPS is {counts}: it must list whole numbers of at least 1",
     )
+    _require(
+        cfg.TEST.ENSEMBLE_SPACE != "feature" or cfg.DATA.ENSEMBLE_METHOD == "sum",
+        f"DATA.ENSEMBLE_METHOD is {cfg.DATA.ENSEMBLE_METHOD!r} with TEST.ENSEMBLE_SPACE feature: "
+        "features are averaged; set it to sum, or the space to prob or logit",
+    )
+
+
+def _measures(cfg: Any) -> None:
+    for key, off in (("HALF_CLASS_DRAWS", "0"), ("MAP", "''")):
+        _require(
+            not (cfg.DATA.MULTI_LABEL and cfg.TEST[key]),
+            f"TEST.{key} is {cfg.TEST[key]} with DATA.MULTI_LABEL True: it is a measure of videos "
+            f"with one label (mAP of several is always reported); set it to {off}",
+        )
 
 
 def _data(cfg: Any) -> None:

@@ -13,7 +13,8 @@ from slowfast.errors import UsageError
 
 TEST_SET_TOLERANCE = 0.1  # share of videos that a copy of a test list may have lost
 TABLE_KEYS = {"source", "protocol", "columns", "common", "data", "rows"}
-COLUMNS = {"top1", "top1_std", "top5", "top5_std", "map", "base", "novel", "hm"}
+TOPS = ("top1", "top5", "half_top1", "half_top5")
+COLUMNS = {*TOPS, *(f"{name}_std" for name in TOPS), "map", "base", "novel", "hm"}
 FACTS = [
     "method",
     "arch",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ NEEDED = (
     *("num_videos_listed", "num_videos_scored"),
 )
 K400 = re.compile(r"k(inetics)?[-_]?400", re.IGNORECASE)
+TOPS = ("top1", "top5")
+HALF = "half_"  # before the name of a column of half-class accuracies
 FEW_SHOT, BASE_TO_NOVEL = "few_shot", "base_to_novel"
 
 
@@ -46,8 +49,10 @@ class Result:
     Args:
         path: of the file.
         setting: without what ``summary.BY`` may add.
-        figures: percent by the column that they belong in: top1, top5, map; the number of shots;
-            base or novel.
+        figures: percent by the column that they belong in: top1, top5, map, half_top1, half_top5;
+            the number of shots; base or novel.
+        draws: of the half-class columns, the accuracies whose mean the figure is.
+        map_of: which rule made the mAP of one-label data (TEST.MAP), or empty.
         split: of the test set.
         seed: what tells trainings of one setting apart.
         labels: file of class names if it is not the data set's usual one.
@@ -62,6 +67,8 @@ class Result:
     path: str
     setting: Setting
     figures: Mapping[str, float]
+    draws: Mapping[str, Sequence[float]]
+    map_of: str
     split: str
     seed: str
     labels: str
@@ -100,10 +107,14 @@ def parse_result(
             "own word, or leave its folder out"
         )
     listed = data["num_videos_listed"]
+    draws = _draws(data)
+    means = {column: math.fsum(values) / len(values) for column, values in draws.items()}
     return Result(
         path=str(path),
         setting=_setting(data, published),
-        figures=_figures(path, data),
+        figures=_figures(path, data) | means,
+        draws=draws,
+        map_of=data.get("map_of", ""),
         split=_split(data),
         seed=_seed(data),
         labels=_labels(data),
@@ -194,6 +205,15 @@ def _figures(path: str | Path, data: Mapping[str, Any]) -> dict[str, float]:
             )
         return {role: next(iter(found.values()))}
     return found
+
+
+def _draws(data: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Return the half-class accuracies of each draw that had videos, by their column."""
+    half = data.get("half_class")
+    if not half or data["protocol"] in (FEW_SHOT, BASE_TO_NOVEL):
+        return {}  # their columns are shots, or base and novel classes
+    columns = {f"{HALF}{k}": tuple(r[k] for r in half["runs"] if r[k] is not None) for k in TOPS}
+    return {column: values for column, values in columns.items() if values}
 
 
 def _split(data: Mapping[str, Any]) -> str:

@@ -21,7 +21,10 @@ BY = ("labels", "test_set", "split", "seed")
 
 
 class Cell(NamedTuple):
-    """A mean over runs; ``spread`` is None for a figure made of means."""
+    """A mean over runs; ``spread`` is None for a figure made of means.
+
+    Of half-class columns over the draws of all runs.
+    """
 
     mean: float
     spread: Spread | None = None
@@ -104,12 +107,15 @@ def _row(setting: Setting, results: Sequence[Result]) -> Row:
             columns[column].append(result)
     where = f"{setting.protocol} {setting.dataset} {setting.method}"
     _refuse_labels(where, results)
+    _refuse_maps(where, columns.get("map", ()))
     for column, own in columns.items():
         _refuse_test_sets(f"{where} {column}", own)
         _refuse_doubles(f"{where} {column}", own)
     cells = {}
     for column, own in columns.items():
-        values = spread([result.figures[column] for result in own])
+        values = spread(
+            [v for result in own for v in result.draws.get(column, (result.figures[column],))]
+        )
         cells[column] = Cell(values.mean, values)
     note = _unequal(columns)
     if setting.protocol == BASE_TO_NOVEL and {"base", "novel"} <= set(cells) and not note:
@@ -133,6 +139,15 @@ def _refuse_labels(where: str, results: Sequence[Result]) -> None:
         raise UsageError(
             f"{where}: scored with several lists of class names, {_list(kinds)}; their mean would "
             "mean nothing: show them apart with --by labels, or summarise them in separate calls"
+        )
+
+
+def _refuse_maps(where: str, results: Sequence[Result]) -> None:
+    kinds = Counter(result.map_of or "several labels" for result in results)
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{where}: mAP of several rules (TEST.MAP), {_list(kinds)}, which do not compare: "
+            "summarise them in separate calls"
         )
 
 
@@ -186,7 +201,7 @@ def _beside(row: Row, tables: PublishedTables, methods: Sequence[str]) -> tuple[
             start=setting.start,
             arch=setting.arch,
             frames=setting.frames,
-            views=setting.views,
+            views=setting.views.partition(",")[0],  # papers say how many, seldom what is fused
             labels=first.labels or "classes.csv",
             clip_ratio=setting.clip_ratio,
         )
@@ -203,7 +218,7 @@ def _once(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def _columns(rows: Sequence[Row]) -> tuple[str, ...]:
-    order = ("top1", "top5", "map", "base", "novel", "hm")
+    order = ("top1", "top5", "map", "half_top1", "half_top5", "base", "novel", "hm")
     found = {column for row in rows for column in row.cells}
     shots = sorted((column for column in found if column.isdecimal()), key=int)
     return (*shots, *(column for column in order if column in found))

@@ -11,11 +11,19 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from slowfast.evaluation.published import Published
+from slowfast.evaluation.result_entry import HALF
 from slowfast.evaluation.summary import Cell, Row, Table
 
 MEASURED = "measured"
 SHOWN = 3
-TITLES = {"top1": "top-1", "top5": "top-5", "map": "mAP", "hm": "HM"}
+TITLES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "map": "mAP",
+    "half_top1": "half-class top-1",
+    "half_top5": "half-class top-5",
+    "hm": "HM",
+}
 # Facts of a row, by the title of their column; what all rows share stands above the table instead.
 FACTS = (
     *("data set", "method", "arch", "frames", "views", "CLIP share", "start", "labels"),
@@ -57,7 +65,7 @@ def build_grid(table: Table, *, std: str = "sample", digits: int = 1) -> Grid:
     for row in table.rows:
         facts.append(_facts(row))
         own.append(facts[-1])
-        cells = [_cell(row.cells.get(name), std, digits) for name in table.columns]
+        cells = [_cell(row.cells.get(name), _kind(name, std), digits) for name in table.columns]
         figures.append([*cells, f"{_total(row, 'scored')} of {_total(row, 'listed')}"])
         sources.append(MEASURED)
         for entry in row.published:
@@ -138,6 +146,11 @@ def _cell(cell: Cell | None, std: str, digits: int) -> str:
     return f"{cell.mean:.{digits}f} ±{_deviation(cell, std):.{digits}f}"
 
 
+def _kind(column: str, std: str) -> str:
+    """Return which deviation a column shows: of half-class draws always that of Text4Vis."""
+    return "population" if column.startswith(HALF) else std
+
+
 def _deviation(cell: Cell, std: str) -> float:
     assert cell.spread is not None
     return cell.spread.sample_std if std == "sample" else cell.spread.population_std
@@ -164,9 +177,17 @@ def _total(row: Row, name: str) -> int:
 
 def _notes(table: Table, std: str) -> list[str]:
     notes = []
-    spreads = [cell.spread for row in table.rows for cell in row.cells.values() if cell.spread]
-    if any(spread.runs > 1 for spread in spreads):
+    cells = [(name, cell.spread) for row in table.rows for name, cell in row.cells.items()]
+    several = {name.startswith(HALF) for name, spread in cells if spread and spread.runs > 1}
+    if False in several:
         notes.append(f"±: {STD[std]} over the runs of a row")
+    if any(name.startswith(HALF) for name in table.columns):
+        notes.append(
+            "half-class: mean over random halves of the classes"
+            + (f", ± {STD['population']} over these draws" if True in several else "")
+        )
+    if any(result.map_of == "double_softmax" for row in table.rows for result in row.results):
+        notes.append("mAP: of a double softmax, absent classes count 0 (TEST.MAP double_softmax)")
     if any(f"{name}_std" in p.figures for r in table.rows for p in r.published for name in TITLES):
         kinds = {p.deviation for r in table.rows for p in r.published if p.deviation}
         notes.append(f"± of published rows: as printed there, kind: {', '.join(sorted(kinds))}")

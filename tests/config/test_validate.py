@@ -54,6 +54,12 @@ def test_positive(key):
         (["TEST.CHECKPOINT_TYPE", "caffe2"], ["caffe2", "out of scope"]),
         (["TEST.NUM_ENSEMBLE_VIEWS", 0], ["at least 1, or -1"]),
         (["TEST.NUM_TEMPORAL_CLIPS", "[1, 0]"], ["whole numbers of at least 1"]),
+        (
+            ["TEST.ENSEMBLE_SPACE", "feature", "DATA.ENSEMBLE_METHOD", "max"],
+            ["DATA.ENSEMBLE_METHOD is 'max'", "features are averaged"],
+        ),
+        (["DATA.MULTI_LABEL", True, "TEST.MAP", "softmax"], ["TEST.MAP is softmax", "one label"]),
+        (["DATA.MULTI_LABEL", True, "TEST.HALF_CLASS_DRAWS", 10], ["HALF_CLASS_DRAWS is 10"]),
         (["DATA.MEAN", "[0.5]"], ["DATA.MEAN", "3 numbers"]),
         (["DATA.STD", "[0.5, 0, 1]"], ["DATA.STD", "above 0"]),
         (["DATA.TRAIN_JITTER_SCALES", "[320, 256]"], ["[smallest, largest]"]),

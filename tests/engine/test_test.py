@@ -9,6 +9,7 @@ import torch
 from slowfast.engine.test import chunks, test, with_views
 from slowfast.engine.train import train
 from slowfast.errors import DataError, UsageError
+from slowfast.evaluation.metrics import one_label_map
 from slowfast.evaluation.results import read_scores
 from slowfast.structures import Encoded, ModelOutput, VideoBatch
 from tests.distributed import run_two_processes
@@ -66,6 +67,41 @@ def test_the_files_of_a_test(tmp_path):
     assert "_p0.00_f0.00_2a" in log
     assert "scored 5 of 5 videos" in log
     assert '"split": "test_final"' in (tmp_path / "json_stats.log").read_text()
+
+
+@pytest.mark.parametrize("space", ["prob", "logit"])
+def test_halves_of_the_classes_and_map_beside_the_accuracies(tmp_path, space):
+    more = ("TEST.HALF_CLASS_DRAWS", 4, "TEST.MAP", "softmax", "TEST.ENSEMBLE_SPACE", space)
+    cfg = tiny_cfg(tmp_path, *RANDOM, *more, "TEST.SAVE_RESULTS_PATH", "scores.npz")
+    result = test(cfg)
+    written = json.loads((tmp_path / "results.json").read_text())
+    scores, labels = read_scores(tmp_path / "scores.npz")
+    plain = test(tiny_cfg(tmp_path / "plain", *RANDOM, "TEST.ENSEMBLE_SPACE", space))
+    assert {key: result[key] for key in ("top1", "top5")} == {
+        key: plain[key] for key in ("top1", "top5")
+    }
+    assert "map" not in plain
+    assert "half_class" not in plain
+    assert written["views"] == "8x1x2"
+    assert written["map_of"] == "softmax"
+    probabilities = scores if space == "prob" else scores.softmax(dim=1)
+    assert written["map"] == pytest.approx(one_label_map(probabilities, labels), abs=1e-4)
+    half = written["half_class"]  # of 3 classes one: nothing to confuse it with
+    assert (half["draws"], half["num_classes"], len(half["runs"])) == (4, 1, 4)
+    assert (half["top1"], half["top1_std"]) == (100.0, 0.0)
+    log = (tmp_path / "stdout.log").read_text()
+    assert f"mAP {written['map']:.2f} (of softmax)" in log
+    assert "half-class: top-1 100.00 ± 0.00, top-5 100.00 ± 0.00 (mean ± population" in log
+    assert "over 4 draws of 1 of 3 classes)" in log
+    assert f"_2a{result['top1']:.2f} Top5 Acc" in log
+
+
+def test_the_published_map_has_another_value_and_name(tmp_path):
+    opts = (*RANDOM, "TEST.MAP", "double_softmax", "TEST.SAVE_RESULTS_PATH", "scores.npz")
+    result = test(tiny_cfg(tmp_path, *opts))
+    scores, labels = read_scores(tmp_path / "scores.npz")
+    assert result["map_of"] == "double_softmax"
+    assert result["map"] == pytest.approx(one_label_map(scores, labels, double_softmax=True))
 
 
 def test_predictions_can_be_left_out(tmp_path):
@@ -170,11 +206,13 @@ def test_training_and_test_in_one_folder(tmp_path):
 
 def _scores(folder, *opts):
     result = test(tiny_cfg(folder, *RANDOM, *opts))
-    return result["num_videos_scored"], result["top1"], len(result["failed"])
+    more = [result.get(key) for key in ("map", "half_class")]
+    return result["num_videos_scored"], result["top1"], len(result["failed"]), *more
 
 
 def test_two_processes_score_every_video_once(tmp_path):
     opts = ("TEST.SAVE_RESULTS_PATH", "scores.pt", "TEST.NUM_ENSEMBLE_VIEWS", 3)
+    opts += ("TEST.MAP", "softmax", "TEST.HALF_CLASS_DRAWS", 3)
     alone = _scores(tmp_path / "one", *opts)
     for scored in run_two_processes(_scores, tmp_path / "two", *opts):
         assert scored == alone

@@ -262,7 +262,87 @@ def test_multi_label_results_have_a_column_of_their_own(published):
     assert table.columns == ("map",)
 
 
+def half(*tops, **changes):
+    runs = [
+        {"seed": s, "top1": v, "top5": None if v is None else v + 1} for s, v in enumerate(tops)
+    ]
+    return content(half_class={"draws": len(tops), "runs": runs}, split="all", **changes)
+
+
+def test_half_class_columns_are_means_over_draws(published):
+    own = results(published, half(80.0, 84.0, None, 88.0))
+    (table,) = gather(own)
+    assert table.columns == ("top1", "top5", "half_top1", "half_top5")
+    cell = table.rows[0].cells["half_top1"]
+    assert (cell.mean, cell.spread.runs) == (84.0, 3)  # a draw without videos counts for nothing
+    assert own[0].figures["half_top5"] == 85.0
+    grid = build_grid(table)  # the deviation is the population's, whatever is shown of other runs
+    assert grid.rows[0][grid.header.index("half-class top-1")] == f"84.0 ±{(32 / 3) ** 0.5:.1f}"
+    assert grid.notes[0] == (
+        "half-class: mean over random halves of the classes, "
+        "± population standard deviation (divided by n) over these draws"
+    )
+    (line,) = [
+        r for r in csv.DictReader(io.StringIO(to_csv([table]))) if "half-class top-1" in r.values()
+    ]
+    assert float(line["sample_std"]) == 4.0
+    assert line["runs"] == "3"
+
+
+def test_half_class_draws_of_several_runs_are_pooled(published):
+    (table,) = gather(results(published, half(80.0, 84.0), half(82.0, 90.0, seed=2, top1=62.0)))
+    cells = table.rows[0].cells
+    assert cells["half_top1"].mean == 84.0
+    assert cells["half_top1"].spread.population_std == pytest.approx(14.0**0.5)
+    assert cells["top1"].mean == 61.0
+    notes = build_grid(table).notes
+    assert notes[0].startswith("±: sample standard deviation")
+    assert notes[1].startswith("half-class: mean over random halves")
+
+
+def test_one_draw_has_no_deviation_and_shots_have_no_halves(published):
+    (table,) = gather(results(published, half(80.0)))
+    grid = build_grid(table)
+    assert grid.rows[0][grid.header.index("half-class top-5")] == "81.0"
+    assert grid.notes[0] == "half-class: mean over random halves of the classes"
+    (table,) = gather(results(published, half(80.0, protocol="few_shot", shots=4)))
+    assert table.columns == ("4",)
+
+
+def test_accuracy_and_map_of_one_label_stand_side_by_side(published):
+    anet = {"dataset": "activitynet200", "classes": "label_db/activitynet200/classes.csv"}
+    facts = {"model": "Text4Vis", "protocol": "fully_supervised", "arch": "ViT-L-14-quickgelu"}
+    own = content(**anet, **facts, num_frames=16, map=96.1, map_of="softmax", clip_ratio=0.0)
+    (table,) = gather(results(published, own), published=published)
+    assert table.columns == ("top1", "top5", "map")
+    text = to_markdown(build_grid(table))
+    assert "96.1" in text
+    assert "96.5" in text
+    assert "published (Text4Vis README, double softmax)" in text
+    assert "TEST.MAP double_softmax" not in text
+    (table,) = gather(results(published, {**own, "map_of": "double_softmax"}))
+    assert any("TEST.MAP double_softmax" in note for note in build_grid(table).notes)
+
+
+def test_views_fused_as_features_stand_beside_figures_of_as_many_views(published):
+    facts = {"model": "Text4Vis", "protocol": "fully_supervised", "dataset": "kinetics400"}
+    own = content(**facts, num_frames=8, num_clips=4, num_crops=3, ensemble="sum of feature")
+    (table,) = gather(results(published, own), published=published)
+    (row,) = table.rows
+    assert row.setting.views == "4x3, sum of feature"
+    assert {entry.views for entry in row.published} == {"4x3"}
+
+
 # ---- refusals ----
+
+
+def test_two_rules_of_map_do_not_share_a_mean(published):
+    own = [
+        content(map=90.0, map_of=rule, seed=i)
+        for i, rule in enumerate(("softmax", "double_softmax"))
+    ]
+    with pytest.raises(UsageError, match=r"mAP of several rules.*double_softmax \(1 result\)"):
+        gather(results(published, *own))
 
 
 def test_label_lists_do_not_share_a_mean(published):

@@ -28,6 +28,19 @@ def test_a_folder_of_runs_becomes_a_table(runs, capsys):
     assert "79.7 ±1.1" in out
 
 
+def test_half_classes_and_map_are_columns(tmp_path, capsys):
+    runs = [{"seed": s, "top1": 70.0 + s, "top5": 90.0} for s in range(10)]
+    half = {"draws": 10, "num_classes": 50, "runs": runs}
+    put(tmp_path, split="all", half_class=half, map=61.25, map_of="softmax")
+    assert main([str(tmp_path), "--format", "markdown"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    header, _, row = [line for line in lines if line.startswith("|")][:3]
+    cells = dict(zip(*([word.strip() for word in line.split("|")] for line in (header, row))))
+    assert cells["half-class top-1"] == "74.5 ±2.9"
+    assert cells["half-class top-5"] == "90.0 ±0.0"
+    assert cells["mAP"] == "61.2"
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [("markdown", "| data set"), ("latex", "\\toprule"), ("csv", "protocol,data set")],
