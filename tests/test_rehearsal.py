@@ -33,6 +33,7 @@ PREPARED = {
     "ucf101": ["--shots", "2", "--seeds", "1", "2"],
     "hmdb51": ["--shots", "2", "--seeds", "1"],
     "ssv2": [],
+    "activitynet200": ["--trim"],  # the fixture names its folder
 }
 
 
@@ -53,14 +54,16 @@ def folder(tmp_path_factory):
     for dataset, more in PREPARED.items():
         places = ["--annotations", "annotations", "--videos", "videos", "--out", "lists"]
         places[1::2] = [str(data / dataset / name) for name in places[1::2]]
+        more = [*more, str(data / dataset / "segments")] if "--trim" in more else more
         quiet = ["--partial", "--progress", "none", "--workers", "1"]
         assert prepare_data.main([dataset, *places, *quiet, *more]) == 0
     return root
 
 
-def rehearse(folder: Path, *words: str) -> int:
-    """Run a whole protocol."""
-    tiny = [word for pair in TINY.items() for word in pair]
+def rehearse(folder: Path, *words: str, **more: str) -> int:
+    """Run a whole protocol; ``more`` options are written with two underscores for the dot."""
+    options = {**TINY, **{name.replace("__", "."): value for name, value in more.items()}}
+    tiny = [word for pair in options.items() for word in pair]
     places = ["--data-root", str(folder / "data"), "--output", str(folder / "runs")]
     overrides = ["--", *tiny, "CLIP.PRETRAINED", str(folder / "clip.pt")]
     _, request = run_protocol.parse_request([*words, *places, *overrides])
@@ -125,3 +128,82 @@ def test_fully_supervised(folder, capsys) -> None:
     # A second call finds everything done.
     assert rehearse(folder, "fully_supervised", "OST", "ssv2") == 0
     assert "done before" in capsys.readouterr().out
+
+
+# ---- the other methods ----
+
+
+def test_vanilla_clip_is_tested_in_every_protocol_and_never_trained(folder, capsys) -> None:
+    for words in (
+        ("zero_shot", "CLIP", "kinetics400"),
+        ("few_shot", "CLIP", "hmdb51"),
+        ("base_to_novel", "CLIP", "ucf101"),
+        ("fully_supervised", "CLIP", "ssv2"),
+    ):
+        assert rehearse(folder, *words) == 0
+    found = results(folder / "runs/clip")
+    splits = [f"zero_shot/{d}/split{i}" for d in ("hmdb51", "kinetics600", "ucf101") for i in "123"]
+    assert list(found) == [
+        "base_to_novel/ucf101/base",
+        "base_to_novel/ucf101/novel",
+        "few_shot/hmdb51/0shot",
+        "fully_supervised/ssv2",
+        *splits,
+    ]
+    assert {result["weights"] for result in found.values()} == {str(folder / "clip.pt")}
+    assert not list((folder / "runs/clip").rglob("*.pyth"))
+    assert found["few_shot/hmdb51/0shot"]["shots"] == 0
+    table = capsys.readouterr().out
+    assert "vanilla CLIP" in table
+    assert "HM" in table
+
+
+def test_vifi_clip(folder) -> None:
+    for words in (
+        ("zero_shot", "ViFiCLIP", "kinetics400_image"),
+        ("few_shot", "ViFiCLIP", "hmdb51", "2"),
+        ("base_to_novel", "ViFiCLIP", "ucf101", "2", "1"),
+        ("fully_supervised", "ViFiCLIP", "ssv2"),
+    ):
+        assert rehearse(folder, *words) == 0
+    found = results(folder / "runs/vificlip")
+    assert len(found) == 9 + 1 + 2 + 1
+    tuned = {name for name, result in found.items() if result["trainable"] == "image"}
+    assert tuned == {name for name in found if name.startswith("zero_shot/kinetics400_image/")}
+    assert all(result["clip_ratio"] == 0 for result in found.values())
+    assert all(result["num_videos_scored"] == 2 for name, result in found.items()
+               if "base_to_novel" not in name)  # fmt: skip
+
+
+def test_text4vis(folder, capsys) -> None:
+    short = {"TRAIN__EPOCH_SIZE": "8"}  # twice the list of 4 videos
+    for words in (
+        ("zero_shot", "Text4Vis", "kinetics400"),
+        ("few_shot", "Text4Vis", "hmdb51", "2"),
+        ("base_to_novel", "Text4Vis", "ucf101", "2", "1"),
+        ("fully_supervised", "Text4Vis", "activitynet200"),
+    ):
+        assert rehearse(folder, *words, **(short if words[0] == "few_shot" else {})) == 0
+    table = capsys.readouterr().out
+    found = results(folder / "runs/text4vis")
+    tested = {name.removeprefix("zero_shot/") for name in found if name.startswith("zero_shot/")}
+    assert tested == {
+        *(f"{name}/all" for name in ("ucf101", "hmdb51", "activitynet200")),
+        *(f"kinetics600/split{i}" for i in (1, 2, 3)),
+    }
+    for name in ("ucf101", "hmdb51", "activitynet200"):
+        result = found[f"zero_shot/{name}/all"]
+        assert result["num_videos_scored"] == 6, name  # training videos, too
+        assert len(result["half_class"]["runs"]) == 10
+    assert (found["few_shot/hmdb51/2shot_seed1"]["shots"], "HM" in table) == (2, True)
+    supervised = found["fully_supervised/activitynet200"]
+    assert (supervised["train_list"], supervised["map_of"]) == ("train_segments.csv", "softmax")
+
+
+def test_ost_on_text4vis(folder, capsys) -> None:
+    for leaf in ("kinetics400_b32_f8", "ssv2_b16_f8_contrastive"):
+        assert rehearse(folder, "fully_supervised", "OSTText4Vis", leaf) == 0
+    found = results(folder / "runs/osttext4vis/fully_supervised")
+    assert list(found) == ["kinetics400_b32_f8", "ssv2_b16_f8_contrastive"]
+    assert {result["num_videos_scored"] for result in found.values()} == {2}
+    assert "OST on Text4Vis" in capsys.readouterr().out

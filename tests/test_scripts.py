@@ -222,6 +222,24 @@ def test_dry_run_shows_the_commands_of_the_whole_protocol(ready, name) -> None:
     assert table.startswith(f"python tools/summarize.py runs/ost/{name}/")
 
 
+@pytest.mark.parametrize(
+    ("method", "name", "dataset", "count"),
+    [
+        ("CLIP", "zero_shot", "kinetics400", 9),
+        ("ViFiCLIP", "few_shot", "hmdb51", 4),
+        ("Text4Vis", "base_to_novel", "ucf101", 6),
+        ("OSTText4Vis", "fully_supervised", "kinetics400_b32_f8", 1),
+    ],
+)
+def test_other_methods_have_the_same_commands(ready, method, name, dataset, count) -> None:
+    done = ready.run(name, method, dataset, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    *steps, table = done.stdout.splitlines()
+    assert len(steps) == count
+    assert all(f"--cfg configs/{method}/{name}/" in step for step in steps)
+    assert table.startswith(f"python tools/summarize.py runs/{method.lower()}/{name}/")
+
+
 def test_a_launcher_stands_in_front_of_every_step(ready) -> None:
     launcher = "torchrun --nproc_per_node 8"
     done = ready.run("fully_supervised", "OST", "ssv2", "--dry-run", OST_LAUNCH=launcher)

@@ -3,7 +3,8 @@
     run_protocol.py zero_shot OST kinetics400 --dry-run
     run_protocol.py few_shot OST hmdb51 4 1 2 3 -- NUM_GPUS 8
     run_protocol.py few_shot OST ucf101 --from runs/k400.pyth
-    run_protocol.py base_to_novel OST ssv2
+    run_protocol.py base_to_novel ViFiCLIP ssv2
+    run_protocol.py fully_supervised OSTText4Vis kinetics400_b32_f8
 
 The lists and videos of each data set are DATA_ROOT/<data set>/lists and .../videos, as
 tools/prepare_data.py makes them. Words behind -- are overrides KEY VALUE for every step. A step
@@ -40,8 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("protocol", choices=list(PROTOCOLS))
-    add("method", metavar="METHOD", help="a folder of configs/, such as OST")
-    add("dataset", metavar="DATASET", help="the data set that is trained on")
+    add("method", metavar="METHOD", help="a folder of configs/, such as OST or Text4Vis")
+    add(
+        "dataset",
+        metavar="DATASET",
+        help="the data set that is trained on, or a variant such as kinetics400_b32_f8",
+    )
     add(
         "shots",
         metavar="SHOTS",
@@ -79,7 +84,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         dest="start",
         default="",
         metavar="FILE",
-        help="weights that training starts from (few_shot, base_to_novel); default: CLIP's",
+        help="weights that training starts from (not zero_shot); default: CLIP's",
     )
     add(
         "--weights",

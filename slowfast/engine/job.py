@@ -140,6 +140,7 @@ def build_job(cfg: Any) -> Job:
     """
     model = build_model(cfg)
     figures = describe_model(cfg, unwrap(model))
+    names = class_names(cfg, unwrap(model))
     loss = build_loss(cfg)
     train_loader = construct_loader(cfg, "train")
     val_loader = construct_loader(cfg, "val")
@@ -162,15 +163,15 @@ def build_job(cfg: Any) -> Job:
             explosion_factor=cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR,
         ),
         checkpointer=Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK, keep_last=cfg.TRAIN.KEEP_LAST),
-        mix=_build_mix(cfg),
+        mix=_build_mix(cfg, cfg.MODEL.NUM_CLASSES or len(names)),
         figures=figures,
-        writer=open_writer(cfg, class_names(cfg, unwrap(model))),
+        writer=open_writer(cfg, names),
     )
     _announce_batch(job)
     return job
 
 
-def _build_mix(cfg: Any) -> MixUp | None:
+def _build_mix(cfg: Any, num_classes: int) -> MixUp | None:
     if not cfg.MIXUP.ENABLE:
         return None
     return MixUp(
@@ -179,7 +180,7 @@ def _build_mix(cfg: Any) -> MixUp | None:
         mix_prob=cfg.MIXUP.PROB,
         switch_prob=cfg.MIXUP.SWITCH_PROB,
         label_smoothing=cfg.MIXUP.LABEL_SMOOTH_VALUE,
-        num_classes=cfg.MODEL.NUM_CLASSES,
+        num_classes=num_classes,
     )
 
 

@@ -6,11 +6,13 @@ import pytest
 
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config import load_cfg
+from slowfast.config.paths import REPOSITORY
 from slowfast.engine import protocol
 from slowfast.engine.protocol import Request, Step, plan
 from slowfast.errors import UsageError
 
 DATA = Path("/data")
+CONFIGS = REPOSITORY / "configs"
 
 
 def request(name, dataset, **changes) -> Request:
@@ -166,6 +168,9 @@ def test_what_results_depend_on_leaves_out_gpus_and_folders_of_data() -> None:
         ("few_shot", "ucf101", {"method": "ost"}, "method 'ost'; known for few_shot: .*OST"),
         ("zero_shot", "kinetics400", {"shots": (4,)}, "zero_shot takes no SHOTS"),
         ("fully_supervised", "ssv2", {"seeds": (4,)}, "fully_supervised takes no SEED"),
+        ("zero_shot", "kinetics400", {"start": "w"}, "zero_shot takes no --from"),
+        ("zero_shot", "kinetics400", {"method": "OSTText4Vis"}, "known for zero_shot: CLIP, OST, "),
+        ("fully_supervised", "kinetics400_b8", {"method": "Text4Vis"}, "kinetics400_b16_f8, "),
         ("few_shot", "ssv2", {"weights": "x"}, "few_shot takes no --weights"),
         ("base_to_novel", "ssv2", {"shots": (4, 8)}, "one number of SHOTS"),
         ("few_shot", "ssv2", {"shots": (0,)}, "numbers from 1"),
@@ -182,6 +187,127 @@ def test_mistakes_are_one_line_with_the_choices(name, dataset, changes, message)
     with pytest.raises(UsageError, match=message) as error:
         plan(Request(**values))
     assert "\n" not in str(error.value)
+
+
+# ---- other methods, variants of recipes ----
+
+
+def of(method, name, dataset, **changes) -> list[Step]:
+    return plan(Request(name, method, dataset, DATA, **changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "lists"),
+    [
+        ("zero_shot", "kinetics400", [f"test_split{i}.csv" for i in (1, 2, 3)] * 2
+         + [f"zero_shot_split{i}.csv" for i in (1, 2, 3)]),
+        ("few_shot", "hmdb51", ["val.csv"]),
+        ("base_to_novel", "ssv2", ["base_val.csv", "novel_val.csv"]),
+        ("fully_supervised", "activitynet200", ["val.csv"]),
+    ],
+)  # fmt: skip
+def test_a_method_without_training_is_tested_once_on_each_list(name, dataset, lists) -> None:
+    steps = of("CLIP", name, dataset)
+    cfgs = [composed(step) for step in steps]
+    assert [cfg.DATA.TEST_FILE for cfg in cfgs] == lists
+    assert all(cfg.TEST.ENABLE and not cfg.TRAIN.ENABLE for cfg in cfgs)
+    assert not any(cfg.TEST.CHECKPOINT_FILE_PATH or step.needs for cfg, step in zip(cfgs, steps))
+    assert {cfg.TEST.PROTOCOL for cfg in cfgs} == {name}
+    assert len({step.output for step in steps}) == len(steps)
+    assert all("without training" in step.title for step in steps if name != "zero_shot")
+
+
+def test_untrained_base_and_novel_classes_have_their_subsets() -> None:
+    base, novel = of("CLIP", "base_to_novel", "hmdb51", labels="published")
+    assert composed(base).TEXT.SUBSET == "label_db/hmdb51/base_published.txt"
+    assert composed(novel).TEXT.SUBSET == "label_db/hmdb51/novel_published.txt"
+    assert novel.output.endswith("hmdb51_published_names/novel")
+
+
+def test_training_that_is_switched_off_leaves_the_tests_of_any_method() -> None:
+    steps = plan(request("zero_shot", "kinetics400", overrides=("TRAIN.ENABLE", "False")))
+    assert len(steps) == 9
+    assert not any("TEST.CHECKPOINT_FILE_PATH" in step.settings for step in steps)
+
+
+def test_weights_can_be_given_to_a_method_without_training() -> None:
+    steps = of("CLIP", "zero_shot", "kinetics400", weights="/w/other.pt")
+    assert {step.settings["TEST.CHECKPOINT_FILE_PATH"] for step in steps} == {"/w/other.pt"}
+
+
+def test_text4vis_is_tested_on_whole_data_sets() -> None:
+    train, *tests = of("Text4Vis", "zero_shot", "kinetics400", k600="published")
+    assert composed(train).CLIP.ARCH == "ViT-L-14-quickgelu"
+    found = [(Path(step.output).parts[-2:], composed(step)) for step in tests]
+    assert [place for place, _ in found] == [
+        *((name, "all") for name in ("ucf101", "hmdb51", "activitynet200")),
+        *(("kinetics600_published", f"split{i}") for i in (1, 2, 3)),
+    ]
+    for place, cfg in found:
+        whole = place[1] == "all"
+        assert cfg.DATA.TEST_FILE == "all.csv" or not whole
+        assert (10 if whole else 0) == cfg.TEST.HALF_CLASS_DRAWS
+        assert (cfg.TEST.SPLIT == "all", cfg.TEXT.SUBSET == "") == (whole, whole)
+
+
+@pytest.mark.parametrize(
+    ("method", "variant", "key", "value"),
+    [
+        ("Text4Vis", "kinetics400_b16_f8", "CLIP.ARCH", "ViT-B-16-quickgelu"),
+        ("ViFiCLIP", "kinetics400_image", "CLIP.TRAINABLE", "image"),
+    ],
+)
+def test_targets_are_tested_with_the_model_of_the_variant(method, variant, key, value) -> None:
+    train, *tests = of(method, "zero_shot", variant)
+    assert composed(train).DATA.PATH_TO_DATA_DIR == "/data/kinetics400/lists"
+    assert all(step.settings[key] == value for step in tests)
+    place = f"runs/{method.lower()}/zero_shot/{variant}/"
+    assert all(step.output.startswith(place) for step in (train, *tests))
+    # What the user overrides is the same in all steps and stays the user's.
+    section, option = key.split(".")
+    mine = "text" if option == "TRAINABLE" else "RN50-quickgelu"
+    for step in of(method, "zero_shot", variant, overrides=(key, mine)):
+        assert key not in step.settings
+        assert composed(step)[section][option] == mine
+
+
+def test_a_variant_has_the_data_of_its_set_and_a_folder_of_its_own() -> None:
+    (step,) = of("OSTText4Vis", "fully_supervised", "kinetics400_b32_f16")
+    cfg = composed(step)
+    assert cfg.DATA.PATH_TO_DATA_DIR == "/data/kinetics400/lists"
+    assert (cfg.MODEL.MODEL_NAME, cfg.CLIP.ARCH) == ("OSTText4Vis", "ViT-B-32-quickgelu")
+    assert cfg.DATA.NUM_FRAMES == 16
+    assert step.output == "runs/osttext4vis/fully_supervised/kinetics400_b32_f16"
+
+
+def test_fully_supervised_may_start_from_weights_and_train_on_segments() -> None:
+    (step,) = of("Text4Vis", "fully_supervised", "activitynet200", start="/w/k400_l14.pyth")
+    cfg = composed(step)
+    assert cfg.TRAIN.CHECKPOINT_FILE_PATH == "/w/k400_l14.pyth"
+    assert cfg.DATA.TRAIN_FILE == "train_segments.csv"
+    assert step.output.endswith("activitynet200_from_k400_l14")
+
+
+@pytest.mark.parametrize("name", list(protocol.PROTOCOLS))
+@pytest.mark.parametrize("method", ["CLIP", "OSTText4Vis", "Text4Vis", "ViFiCLIP"])
+def test_every_recipe_that_can_be_asked_for_can_be_planned(method, name) -> None:
+    known = protocol.methods(CONFIGS, name)
+    assert (method in known) or (method, name != "fully_supervised") == ("OSTText4Vis", True)
+    leaves = protocol.datasets(CONFIGS / method / name, name) if method in known else []
+    one = {"seeds": (1,)} if name in ("few_shot", "base_to_novel") else {}
+    outputs = [step.output for leaf in leaves for step in of(method, name, leaf, **one)]
+    assert len(set(outputs)) == len(outputs)
+
+
+def test_a_data_set_is_named_by_its_class_names_or_by_the_leaf(tmp_path) -> None:
+    folder = tmp_path / "Mine" / "fully_supervised"
+    folder.mkdir(parents=True)
+    classes = tmp_path / "birds" / "classes.csv"
+    for name in ("birds_16", "birdsong", "mine"):
+        (folder / f"{name}.yaml").write_text(f"TEXT: {{CLASSES: {classes}}}\n")
+    asked = Request("fully_supervised", "Mine", "birds_16", DATA, configs=tmp_path)
+    found = {name: asked.leaf(name).dataset for name in ("birds_16", "birdsong", "mine")}
+    assert found == {"birds_16": "birds", "birdsong": "birdsong", "mine": "mine"}
 
 
 def test_a_method_is_a_folder_of_recipes(tmp_path) -> None:

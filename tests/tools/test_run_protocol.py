@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -160,6 +161,27 @@ def test_dry_run_prints_commands_and_runs_nothing(tmp_path, capsys, monkeypatch)
     )
     assert table == f"python tools/summarize.py {tmp_path}/ost/few_shot/hmdb51/4shot_seed1"
     assert not any(tmp_path.iterdir())
+
+
+def in_short(line: str) -> str:
+    """Return a step's command as: leaf, training list, test list, subset, weights -> folder."""
+    _, _, _, leaf, _, *words = shlex.split(line)
+    found = dict(zip(words[::2], words[1::2]))
+    keys = ("DATA.TRAIN_FILE", "DATA.TEST_FILE", "TEXT.SUBSET", "TEST.CHECKPOINT_FILE_PATH")
+    facts = [Path(found.get(key, "-")).name for key in keys]
+    return " ".join([leaf.removeprefix("configs/"), *facts, "->", found["OUTPUT_DIR"]])
+
+
+def test_dry_runs_of_all_methods_are_as_written_down(capsys, monkeypatch) -> None:
+    """The plans in the file: ``$ words`` of a call and the steps that it makes, in short."""
+    monkeypatch.chdir(ROOT)
+    written = (ROOT / "tests/assets/protocol_plans.txt").read_text().splitlines()
+    found: list[str] = []
+    for words in (line[2:].split() for line in written if line.startswith("$ ")):
+        assert main([*words, "--dry-run", "--data-root", "/data"]) == 0
+        *steps, _ = capsys.readouterr().out.splitlines()
+        found += [f"$ {' '.join(words)}", *map(in_short, steps)]
+    assert found == written
 
 
 @pytest.mark.parametrize(
