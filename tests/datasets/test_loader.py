@@ -166,6 +166,7 @@ def test_an_error_of_the_data_set_stays_one_line(cfg, workers):
         ({"TRAIN.BATCH_SIZE": 8}, "train", "7 training videos do not fill one batch of 8"),
         ({"TRAIN.BATCH_SIZE": 2, "NUM_GPUS": 4}, "train", "TRAIN.BATCH_SIZE is 2.*raise it to 4"),
         ({"TEST.BATCH_SIZE": 1, "NUM_GPUS": 2}, "test", "TEST.BATCH_SIZE is 1"),
+        ({"TRAIN.EPOCH_SIZE": 70}, "train", "TRAIN.EPOCH_SIZE: the data set plain does not repeat"),
         ({"TRAIN.DATASET": "plane"}, "train", "no DATASET named 'plane'.*did you mean 'Plain'"),
     ],
 )

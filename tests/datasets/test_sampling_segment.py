@@ -161,3 +161,64 @@ def test_ssv2_by_hand() -> None:
 def test_random_frames_without_a_generator_are_our_own_bug(style: str) -> None:
     with pytest.raises(AssertionError, match="generator"):
         clip(style, 100, 8, RANDOM_CLIP)
+
+
+# ---- Text4Vis once more: its rules restated in NumPy's own calls, over many lengths ----
+
+LENGTHS = (*range(3, 41), 47, 63, 64, 65, 100, 127, 128, 129, 130, 131, 136, 200, 255, 256, 257)
+LENGTHS += (263, 300, 333, 499, 512, 777, 1000, 1024, 1499, 1775)
+
+
+@pytest.mark.parametrize("t", [8, 16, 32])
+def test_text4vis_test_rule_over_all_lengths(t: int) -> None:
+    """K starts by linspace in whole numbers: NumPy >= 1.20 rounds down, also below 0."""
+    for n in LENGTHS:
+        part = n / t
+        one = [int(i * part) % n for i in range(t)]
+        assert clip("text4vis", n, t) == one == clip("text4vis", n, t, CENTER_CLIP, 4)
+        for clips in (1, 2, 3, 4, 10):
+            starts = np.linspace(0, part - 1, num=clips, dtype=int).tolist()
+            for k, start in enumerate(starts):
+                want = [int(start + i * part) % n for i in range(t)]
+                assert clip("text4vis", n, t, k, clips) == want, (n, clips, k)
+
+
+def test_text4vis_starts_of_short_videos_by_hand() -> None:
+    """n = 3, T = 8: the points 0, -0.3125, -0.625 round down to 0, -1, -1."""
+    assert clip("text4vis", 3, 8, 0, 3) == [0, 0, 0, 1, 1, 1, 2, 2]
+    # int() of -1, -0.625, -0.25, 0.125, 0.5, 0.875, 1.25, 1.625, then modulo 3
+    assert clip("text4vis", 3, 8, 1, 3) == clip("text4vis", 3, 8, 2, 3) == [2, 0, 0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("t", [8, 16, 32])
+def test_text4vis_training_rule_over_all_lengths(t: int, seed: int) -> None:
+    """The draws of ``numpy.random.seed``, one length after the other on one stream."""
+    np.random.seed(seed)  # noqa: NPY002
+    stream = legacy(seed)
+    for n in LENGTHS:
+        if n <= t:
+            more = np.random.randint(n, size=t - n)  # noqa: NPY002
+            want = sorted([*range(n), *more.tolist()])
+        else:
+            edges = [i * n // t for i in range(t + 1)]
+            want = [a + int(np.random.randint(b - a)) for a, b in zip(edges, edges[1:])]  # noqa: NPY002
+        assert clip("text4vis", n, t, RANDOM_CLIP, 1, stream) == want, n
+        assert all(0 <= index < n for index in want)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("t", [8, 16, 32])
+def test_text4vis_dense_rules_over_all_lengths(t: int, seed: int) -> None:
+    """Training and published validation draw the window; tests spread it evenly."""
+    stride = 128 // t
+    for n in LENGTHS:
+        np.random.seed(seed)  # noqa: NPY002
+        start = 0 if n <= 128 else int(np.random.randint(0, n - 128))  # noqa: NPY002
+        want = [(start + i * stride) % n for i in range(t)]
+        assert clip("text4vis_dense", n, t, RANDOM_CLIP, 1, legacy(seed)) == want
+        for clips in (2, 3, 4, 10):
+            step = int(np.floor(max(0, n - 128) / (clips - 1)))
+            for k in range(clips):
+                want = [(k * step + i * stride) % n for i in range(t)]
+                assert clip("text4vis_dense", n, t, k, clips) == want, (n, clips, k)
