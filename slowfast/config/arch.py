@@ -105,6 +105,13 @@ def read_preprocessing(arch: str, pretrained: str = "") -> Preprocessing:
     return shared.pop() if len(shared) == 1 else base
 
 
+def frame_size(cfg: Any) -> tuple[int, int]:
+    """Return (height, width) of the frames that a model is trained on, in pixels."""
+    if cfg.DATA.TRANSFORMS == "open_clip":
+        return read_preprocessing(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED).size
+    return cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_CROP_SIZE
+
+
 def _overlay(base: Preprocessing, fields: Mapping[str, Any]) -> Preprocessing:
     known = ("mean", "std", "interpolation", "resize_mode", "fill_color")
     given = {key: fields[key] for key in known if fields.get(key) is not None}

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from slowfast.config.arch import read_preprocessing
 from slowfast.datasets import text4vis_transforms as text4vis
 from slowfast.datasets.annotations import PathArray, VideoList, read_list
 from slowfast.datasets.clip_transforms import ClipTransform, ColorJitter, short_side_for
 from slowfast.datasets.decoder import resolve_backend
+from slowfast.datasets.open_clip_transforms import OpenClipTransform
 from slowfast.datasets.random_erasing import RandomErasing
 from slowfast.datasets.sampling import FrameRule, frame_rule
 from slowfast.datasets.text4vis_rand_augment import Augment, build_rand_augment
@@ -166,7 +168,7 @@ def _legacy_validation(cfg: Any) -> bool:
 
 def transform_of(
     cfg: Any, split: str
-) -> SlowFastTransform | ClipTransform | text4vis.Text4VisTransform:
+) -> SlowFastTransform | ClipTransform | text4vis.Text4VisTransform | OpenClipTransform:
     """Return the way from frames to clips that DATA.TRANSFORMS names.
 
     Raises:
@@ -183,7 +185,11 @@ def transform_of(
         return _slowfast_transform(cfg, split)
     if cfg.DATA.TRANSFORMS == "clip":
         return _clip_transform(cfg, split)
-    raise UsageError(f"DATA.TRANSFORMS is {cfg.DATA.TRANSFORMS!r}; known: slowfast, clip, text4vis")
+    if cfg.DATA.TRANSFORMS == "open_clip":
+        return _open_clip_transform(cfg, split)
+    raise UsageError(
+        f"DATA.TRANSFORMS is {cfg.DATA.TRANSFORMS!r}; known: slowfast, clip, text4vis, open_clip"
+    )
 
 
 def is_something(cfg: Any) -> bool:
@@ -279,6 +285,27 @@ def _test_sampling(cfg: Any) -> SpatialSampling:
         short, key = data.TRAIN_JITTER_SCALES[0], "DATA.TRAIN_JITTER_SCALES[0]"
     _check_sizes(key, short, "DATA.TEST_CROP_SIZE", size)
     return SpatialSampling(size, short, short, flip=False, method=data.RESIZE)
+
+
+def _open_clip_transform(cfg: Any, split: str) -> OpenClipTransform:
+    """Sizes and statistics are those of CLIP's image tower; DATA's own are not read."""
+    facts = read_preprocessing(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
+    size, crops = facts.size[0], cfg.TEST.NUM_SPATIAL_CROPS if split == "test" else 1
+    if split != "train":
+        return OpenClipTransform(facts, num_crops=crops)
+    if facts.size[1] != size:
+        raise UsageError(
+            f"DATA.TRANSFORMS open_clip trains on squares, and CLIP.ARCH {cfg.CLIP.ARCH} takes"
+            f" {facts.size[0]}x{facts.size[1]} pixels"
+        )
+    training = replace(
+        _clip_transform(cfg, split),
+        size=size,
+        short_side=short_side_for(size),
+        mean=facts.mean,
+        std=facts.std,
+    )
+    return OpenClipTransform(facts, training)
 
 
 def _clip_transform(cfg: Any, split: str) -> ClipTransform:

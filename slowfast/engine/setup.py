@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from slowfast.checkpoint.adapters import check_kind
+from slowfast.config.arch import frame_size
 from slowfast.engine.run import prepare_output
 from slowfast.utils import distributed as du
 from slowfast.utils.misc import load_class_names, log_model_info
@@ -47,8 +48,8 @@ def describe_model(cfg: Any, model: nn.Module) -> dict[str, float | None]:
         return {}
     if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH:
         return log_model_info(model)
-    side, device = cfg.DATA.TRAIN_CROP_SIZE, next(model.parameters()).device
-    clip = torch.zeros(1, 3, cfg.DATA.NUM_FRAMES, side, side, device=device)
+    device = next(model.parameters()).device
+    clip = torch.zeros(1, 3, cfg.DATA.NUM_FRAMES, *frame_size(cfg), device=device)
     encoder, towers = getattr(model, "encoder", None), getattr(model, "clip", None)
     if encoder is None or towers is None:
         return log_model_info(model, [clip])

@@ -51,7 +51,7 @@ def split_frames(visual: nn.Module, video_BCTHW: Tensor) -> tuple[Tensor, int]:
         raise UsageError(
             f"frames of {found[0]}x{found[1]} pixels, but the image tower takes "
             f"{_pair(size)[0]}x{_pair(size)[1]}: set DATA.TRAIN_CROP_SIZE and DATA.TEST_CROP_SIZE, "
-            "or another CLIP.ARCH"
+            "or DATA.TRANSFORMS open_clip, or another CLIP.ARCH"
         )
     return video_BCTHW.transpose(1, 2).flatten(0, 1), video_BCTHW.shape[2]
 
