@@ -108,3 +108,33 @@ def _two_steps_with_unused_parameters(cfg: Any) -> bool:
 def test_a_models_own_wish_about_unused_parameters(tiny_cfg):
     cfg = tiny_cfg("CLIP", "MODEL.MODEL_NAME", "Unused")
     assert run_two_processes(_two_steps_with_unused_parameters, cfg) == [True, True]
+
+
+def _two_steps(cfg: Any) -> dict[str, Any]:
+    model, rank = build_model(cfg).train(), get_rank()
+    for _ in range(2):  # DistributedDataParallel complains of unused parameters at the second
+        logits = model(_videos()[2 * rank : 2 * rank + 2]).logits
+        nn.functional.cross_entropy(logits, LABELS[2 * rank : 2 * rank + 2]).backward()
+    return _step(cfg)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("TEXT4VIS.JOINT", True),
+        ("TEXT4VIS.TEMPORAL", "tokent1d"),
+        ("TEXT4VIS.TEMPORAL", "tsm", "MODEL.ACT_CHECKPOINT", True),
+    ],
+)
+def test_text4vis_over_two_processes(tiny_cfg, options):
+    cfg = tiny_cfg("Text4Vis", "DATA.NUM_FRAMES", 2, *options)
+    single, pair = _step(cfg), run_two_processes(_two_steps, cfg)
+    for rank in pair:
+        assert rank["wrapped"]
+        assert rank["gradients"].keys() == single["gradients"].keys()
+        assert any("temporal" in name for name in single["gradients"]) == (
+            "JOINT" not in options[0]
+        )
+        for name, expected in single["gradients"].items():
+            tolerance = 1e-4 * float(expected.abs().max()) + 1e-6
+            assert_close(rank["gradients"][name], expected, rtol=0, atol=tolerance, msg=name)

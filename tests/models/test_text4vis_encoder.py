@@ -386,3 +386,16 @@ def test_embedding_dropout_is_for_training(tiny_clip):
         assert_close(plain, expected(tiny_clip, encoder, videos), rtol=1e-4, atol=2e-5)
         one, two = (encoder.train()(tiny_clip, videos).video_BTD for _ in range(2))
     assert not torch.allclose(one, two)
+
+
+@pytest.mark.parametrize(
+    "tower", [*map(TowerOptions, TEMPORAL), TowerOptions(joint=True)], ids=lambda t: str(t.changed)
+)
+def test_half_precision_stays_close(tiny_clip, tower):
+    encoder = Text4VisEncoder(clip=tiny_clip, tower=tower, num_frames=3).eval()
+    exact = encoder(tiny_clip, video_of(3)).video_BTD
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = encoder(tiny_clip, video_of(3)).video_BTD
+    assert F.cosine_similarity(found.float(), exact, dim=-1).min() > 0.99
+    found.float().sum().backward()
+    assert all(p.grad.isfinite().all() for p in tiny_clip.visual.parameters())
