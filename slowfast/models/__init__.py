@@ -3,6 +3,7 @@
 from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwrap
 from slowfast.models.clip_baseline import CLIP
 from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise, Text4VisEncoder, VideoTrunk
+from slowfast.models.frame_pooling import FramePooling
 from slowfast.models.heads import (
     HEAD_REGISTRY,
     CategoryHead,
@@ -27,6 +28,7 @@ __all__ = [
     "MODEL_REGISTRY",
     "OST",
     "CategoryHead",
+    "FramePooling",
     "FrameWise",
     "FrozenClassifier",
     "LinearHead",
