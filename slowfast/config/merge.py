@@ -17,6 +17,7 @@ import yaml
 from fvcore.common.config import BASE_KEY
 
 from slowfast.config import coerce, compat
+from slowfast.config.paths import REPOSITORY
 from slowfast.errors import UsageError
 
 
@@ -32,7 +33,8 @@ class Assignment(NamedTuple):
 def read_yaml(path: str | Path) -> list[Assignment]:
     """Return the values of the YAML file ``path``, those of its ``_BASE_`` files before its own.
 
-    ``_BASE_`` is one file or a list of files, relative to the file that names them; later ones win.
+    ``_BASE_`` is one file or a list of files, relative to the file that names them or, where there
+    is none, to the folder that holds the package; later ones win.
 
     Raises:
         UsageError: the file is missing or is no YAML mapping, or its bases run in a circle.
@@ -50,9 +52,15 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Iterator[Assignment]:
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str):
             raise UsageError(f"{path}: {BASE_KEY} must name files, found {base!r}")
-        yield from _read(path.parent / Path(base).expanduser(), (*chain, here))
+        yield from _read(_find_base(path.parent, base), (*chain, here))
     for key, value in _flatten(tree, "", path):
         yield Assignment(key, value, os.path.normpath(path), path.parent)
+
+
+def _find_base(folder: Path, base: str) -> Path:
+    beside = folder / Path(base).expanduser()
+    shipped = REPOSITORY / base
+    return shipped if shipped.is_file() and not beside.exists() else beside
 
 
 def _parse(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:

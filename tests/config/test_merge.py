@@ -23,6 +23,18 @@ def test_a_base_is_relative_to_its_file_and_comes_first(tmp_path):
     assert [item.source for item in read_yaml(leaf)][0] == str(tmp_path / "base.yaml")
 
 
+def test_a_base_may_be_one_that_the_checkout_ships_but_a_file_beside_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    leaf = write(tmp_path, leaf="_BASE_: configs/_base_/model/ost_tiny.yaml\nOST: {N: 2}")
+    shipped = values(leaf)
+    assert shipped["MODEL.MODEL_NAME"] == "OST"
+    assert shipped["OST.N"] == 2
+    own = tmp_path / "configs" / "_base_" / "model"
+    own.mkdir(parents=True)
+    write(own, ost_tiny="A: {X: 1}")
+    assert values(leaf) == {"A.X": 1, "OST.N": 2}
+
+
 def test_later_bases_win_and_the_file_wins_over_all(tmp_path):
     leaf = write(
         tmp_path,
