@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Rehearse the four protocols end to end on miniatures of their data sets: lists, training, every
-# split, ensemble with the original CLIP, tables. Minutes on 2 cores; the accuracies mean nothing.
-#   script/rehearse.sh [FOLDER]      (default: runs/rehearsal)
+# split, ensemble with the original CLIP, tables. Minutes a method on 2 cores; the accuracies mean
+# nothing.
+#   script/rehearse.sh [FOLDER [METHOD...]]      (default: runs/rehearsal, and every method)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
 ensure_environment report
 out="${1:-runs/rehearsal}"
+methods=("${@:2}")
+[ "${#methods[@]}" -gt 0 ] || methods=(OST CLIP ViFiCLIP Text4Vis OSTText4Vis)
+for method in "${methods[@]}"; do
+  [ -d "$root/configs/$method/fully_supervised" ] || die "$method is no method: no recipes in configs/$method"
+done
 # Tiny tensors: one thread is faster than several.
 export DATA_ROOT="$out/data" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 clip="$out/clip_original.pt"
@@ -15,7 +21,7 @@ tiny=(
   CLIP.ARCH configs/demo/clip_tiny.json CLIP.PRETRAINED "$clip" NUM_GPUS 0 LOG_MODEL_INFO False
   DATA.NUM_FRAMES 4 DATA.TRAIN_CROP_SIZE 32 DATA.TEST_CROP_SIZE 32 DATA.TEST_SHORT_SIZE 36
   TRAIN.MIXED_PRECISION False TRAIN.BATCH_SIZE 8 TRAIN.TOTAL_BATCH_SIZE 16 SOLVER.MAX_EPOCH 1
-  SOLVER.WARMUP_EPOCHS 0.0 DATA_LOADER.NUM_WORKERS 0
+  SOLVER.WARMUP_EPOCHS 0.0 DATA_LOADER.NUM_WORKERS 0 TRAIN.EPOCH_SIZE 16
 )
 
 prepare() {
@@ -29,16 +35,29 @@ protocol() {
 }
 
 say "miniature data sets in $DATA_ROOT"
-sets=(kinetics400 kinetics600 ucf101 hmdb51 ssv2)
+sets=(kinetics400 kinetics600 ucf101 hmdb51 ssv2 activitynet200)
 "$venv/bin/python" "$root/tools/make_miniature.py" "$DATA_ROOT" "${sets[@]}" --clip "$clip"
 prepare kinetics400
 prepare kinetics600 --splits val
 prepare ucf101 --shots 16
 prepare hmdb51 --shots 2 4 8 16 --seeds 1
 prepare ssv2
+prepare activitynet200 --trim "$DATA_ROOT/activitynet200/segments"
 
-protocol zero_shot OST kinetics400
-protocol few_shot OST hmdb51
-protocol base_to_novel OST ucf101
-protocol fully_supervised OST ssv2
-say "all four protocols ran to their tables"
+for method in "${methods[@]}"; do
+  case "$method" in
+    OSTText4Vis)
+      protocol fully_supervised OSTText4Vis kinetics400_b32_f8
+      protocol fully_supervised OSTText4Vis ssv2_b16_f8_contrastive
+      continue
+      ;;
+    ViFiCLIP) supervised=kinetics400 ;; # 4 x 3 views
+    Text4Vis) supervised=activitynet200 ;; # segments, mAP
+    *) supervised=ssv2 ;;
+  esac
+  protocol zero_shot "$method" kinetics400
+  protocol few_shot "$method" hmdb51
+  protocol base_to_novel "$method" ucf101
+  protocol fully_supervised "$method" "$supervised"
+done
+say "all protocols of ${methods[*]} ran to their tables"
