@@ -176,7 +176,7 @@ def transform_of(
     """
     if cfg.DATA.TRANSFORMS == "text4vis":
         return _text4vis_transform(cfg, split)
-    if cfg.TEST.CROP_AXIS != "long":
+    if cfg.TEST.CROP_AXIS != "long" and cfg.TEST.NUM_SPATIAL_CROPS > 1:
         raise UsageError(
             f"TEST.CROP_AXIS {cfg.TEST.CROP_AXIS} belongs to DATA.TRANSFORMS text4vis;"
             f" {cfg.DATA.TRANSFORMS} cuts along the long side"

@@ -144,6 +144,11 @@ def test_frames_can_be_augmented_by_themselves_in_the_other_pipeline_too(root):
     assert Framefolder(cfg, "train")[0][0][0].shape == (3, 8, 64, 64)
 
 
+def test_one_crop_has_no_axis(root):
+    cfg = make_cfg(root, **{"DATA.TRANSFORMS": "clip", "DATA.RESIZE": "opencv"})
+    assert Framefolder(cfg, "test")[0][0][0].shape == (3, 8, 64, 64)
+
+
 def test_published_validation_of_dense_sampling_is_random_in_time_only(root):
     legacy = {"VAL.PROTOCOL": "legacy", "DATA.SAMPLING": "dense"}
     cfg = make_cfg(root, **legacy, **{"DATA.SAMPLING_COMPAT": "text4vis_dense"})
@@ -155,8 +160,16 @@ def test_published_validation_of_dense_sampling_is_random_in_time_only(root):
 @pytest.mark.parametrize(
     ("changes", "split", "message"),
     [
-        ({"DATA.TRANSFORMS": "slowfast"}, "test", "CROP_AXIS width belongs to DATA.TRANSFORMS"),
-        ({"DATA.TRANSFORMS": "clip"}, "train", "clip cuts along the long side"),
+        (
+            {"DATA.TRANSFORMS": "slowfast", "TEST.NUM_SPATIAL_CROPS": 3},
+            "test",
+            "CROP_AXIS width belongs to DATA.TRANSFORMS text4vis; slowfast cuts along the long",
+        ),
+        (
+            {"DATA.TRANSFORMS": "clip", "TEST.NUM_SPATIAL_CROPS": 3},
+            "train",
+            "clip cuts along the long side",
+        ),
         ({"TEST.NUM_SPATIAL_CROPS": 2}, "test", "one of 1, 3, 5, 10"),
         ({"DATA.TEST_SHORT_SIZE": 60}, "test", "DATA.TEST_CROP_SIZE 64 does not fit .* 60"),
         ({"AUG.ENABLE": True}, "train", "no random erasing; set AUG.RE_PROB 0"),

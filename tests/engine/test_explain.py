@@ -115,3 +115,18 @@ def test_confident_videos_are_right_ones_by_score(tmp_path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert confident_videos(path, 5) == [2, 0]
     assert confident_videos(path, 1) == [2]
+
+
+def test_of_several_crops_the_central_one_is_explained(folder, monkeypatch) -> None:
+    """Text4Vis counts its three crops left, right, centre."""
+    opts = ("DATA.TRANSFORMS", "text4vis", "TEST.CROP_AXIS", "width", "TEST.NUM_SPATIAL_CROPS", 3)
+    explainer = Explainer(config(folder, *opts))
+    asked: list[list[int]] = []
+    crops = type(explainer.dataset.transform).crops
+    monkeypatch.setattr(
+        type(explainer.dataset.transform),
+        "crops",
+        lambda self, frames, indices: asked.append(indices) or crops(self, frames, indices),
+    )
+    explainer(0)
+    assert asked == [[2]]
