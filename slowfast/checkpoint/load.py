@@ -178,6 +178,8 @@ def _compare(
             report.missing.append(key)
             continue
         given = adapted.state[key]
+        if given.numel() == target.numel() == 1:
+            given = given.reshape(target.shape)  # a number, as a scalar or as a vector of one
         tensor = given
         if given.shape != target.shape:
             tensor = _resize(key, given, target, inflate, resize)

@@ -131,6 +131,34 @@ def test_weights_of_a_file_are_loaded_strictly(make, tmp_path):
         build(arch, str(tmp_path / "weights.pt"))
 
 
+def test_released_spellings_of_weights(make, tmp_path):
+    """A flat file, as open_clip's CLIP class saves, and a scale that is a vector of one."""
+    arch = make(PE_TEXT)
+    torch.manual_seed(7)
+    config = {"vision_cfg": {**VISION, "timm_model_pretrained": False}, "text_cfg": PE_TEXT}
+    state = open_clip.CLIP(embed_dim=32, **config).state_dict()
+    state["logit_scale"] = state["logit_scale"].reshape(1)
+    torch.save(state, tmp_path / "weights.pt")
+    found = build(arch, str(tmp_path / "weights.pt"))
+    assert torch.equal(found.logit_scale, state["logit_scale"][0])
+    for key in ("visual.trunk.norm.weight", "visual.head.proj.weight"):
+        assert torch.equal(found.state_dict()[key], state[key])
+    assert torch.equal(found.text.text_projection, state["text_projection"])
+
+
+@pytest.mark.parametrize("tag", [True, False])
+def test_only_a_file_of_unknown_origin_is_suspected(make, tmp_path, monkeypatch, caplog, tag):
+    from slowfast.models.clip import build as build_module
+
+    arch, path = make(PE_TEXT), tmp_path / "weights.pt"
+    config = {"vision_cfg": {**VISION, "timm_model_pretrained": False}, "text_cfg": PE_TEXT}
+    torch.save(open_clip.CLIP(embed_dim=32, **config).state_dict(), path)
+    if tag:
+        monkeypatch.setattr(build_module, "_find_weights", lambda *_, **__: path)
+    build_clip(arch, "some_tag" if tag else str(path))
+    assert ("need QuickGELU" in caplog.text) is not tag
+
+
 @torch.no_grad()
 def test_a_text_tower_of_hugging_face(make, tmp_path):
     transformers = pytest.importorskip("transformers")
@@ -153,6 +181,9 @@ def test_a_text_tower_of_hugging_face(make, tmp_path):
     }
     clip = build(make(text))
     assert clip.text.context_length == 12
+    old = {**clip.state_dict(), "text.transformer.embeddings.position_ids": torch.arange(40)}
+    torch.save(old, tmp_path / "weights.pt")
+    build(make(text), str(tmp_path / "weights.pt"))
     ids = HFTokenizer(str(tmp_path / "words"), context_length=12)(TEXTS[0])
     bank = TextBank(TEXTS, tokenizer=clip.tokenizer)
     assert_close(bank.features(clip.text)[0], clip.encode_text(ids))

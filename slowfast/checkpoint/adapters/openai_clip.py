@@ -25,8 +25,16 @@ TOP = (
     ("logit_bias", "clip.logit_bias"),
 )
 FLAT = TOP + tuple((part, f"clip.text.{part}") for part in TEXT_PARTS)
-# OpenAI's archives carry three numbers as buffers; causal masks are rebuilt, never loaded.
-METADATA = ("input_resolution", "context_length", "vocab_size", "attn_mask", "*.attn_mask")
+# OpenAI's archives carry three numbers as buffers; causal masks and the position numbers of older
+# towers of Hugging Face are rebuilt, never loaded.
+METADATA = (
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "attn_mask",
+    "*.attn_mask",
+    "*.embeddings.position_ids",
+)
 
 
 def _is_flat(keys: Collection[str]) -> bool:

@@ -52,7 +52,8 @@ def build_clip(arch: str, pretrained: str = "") -> open_clip.CustomTextCLIP:
         quick_gelu = bool(config.get("quick_gelu"))
         path = _find_weights(arch, pretrained, quick_gelu=quick_gelu)
         report = load_weights(nn.ModuleDict({"clip": clip}), path)
-        if report.kind in MOSTLY_QUICK_GELU and not quick_gelu:
+        # Of a tag open_clip says which activation it needs, and that was checked.
+        if report.kind in MOSTLY_QUICK_GELU and not quick_gelu and path == Path(pretrained):
             logger.warning(
                 "%s: these look like OpenAI's weights or weights tuned from them, which need "
                 "QuickGELU, and CLIP.ARCH %s has the exact GELU",
