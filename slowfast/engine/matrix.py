@@ -125,7 +125,8 @@ class Matrix:
         data: folder of the demo's videos.
         pairs: cells of the table.
         seeds: of the trainings of each pair; the videos are the same for all.
-        sizes: clips per class.
+        sizes: clips per class, as the demo has them.
+        train_videos: of each class that are trained on, at most.
         opts: overrides for every config, keys and values in turn.
     """
 
@@ -134,17 +135,24 @@ class Matrix:
     pairs: tuple[Pair, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     sizes: Sizes = field(default_factory=Sizes)
+    train_videos: int = 10
     opts: tuple[str, ...] = ()
 
     def folder(self, task: Task) -> Path:
         """Return where the results of a training are."""
         return self.output / task.pair.row / task.pair.column / f"seed_{task.seed}"
 
+    @property
+    def train_list(self) -> Path:
+        """Return the list of the videos that are trained on."""
+        return (self.output / "train.csv").resolve()
+
     def config(self, name: str, task: Task, *opts: object) -> Any:
         """Return the config ``configs/demo/<name>.yaml`` for a pair and seed."""
         row, column = ROWS[task.pair.row], COLUMNS[task.pair.column]
         words: list[object] = [
             *("DATA.PATH_TO_DATA_DIR", self.data, "DATA.PATH_PREFIX", self.data),
+            *("DATA.TRAIN_FILE", self.train_list),
             *("TRAIN.DATASET", "RememberedVideos", "TEST.DATASET", "RememberedVideos"),
             *("MODEL.ENCODER", row.encoder, "MODEL.HEAD_NAME", column.head),
             *("RNG_SEED", task.seed, "LOG.PROGRESS", "none"),
@@ -162,6 +170,7 @@ class Matrix:
             "head": [column.head, *column.opts],
             "seed": task.seed,
             "sizes": self.sizes._asdict(),
+            "train_videos": self.train_videos,
             "opts": list(self.opts),
         }
 

@@ -21,6 +21,7 @@ from slowfast.datasets.generators import GENERATOR_REGISTRY
 from slowfast.engine.matrix import COLUMNS, TEACHER, Matrix, Task, read_result, run_task
 from slowfast.engine.processes import run_workers
 from slowfast.errors import SlowFastError
+from slowfast.evaluation.results import atomic_write
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.progress import ProgressLine, progress_line
 
@@ -53,6 +54,7 @@ def run_matrix(
         for task in tasks:
             shutil.rmtree(matrix.folder(task), ignore_errors=True)
     _make_data(matrix, say)
+    write_train_list(matrix)
     found = {task: read_result(matrix, task) for task in tasks}
     # A refusal is not kept: the pair may be possible by now (a package was installed).
     done = {task: result for task, result in found.items() if result and "top1" in result}
@@ -90,6 +92,15 @@ def _make_data(matrix: Matrix, say: Say) -> None:
             lines[0].advance(1)
 
         GENERATOR_REGISTRY.get("demo_actions")(matrix.data, sizes=matrix.sizes, report=report)
+
+
+def write_train_list(matrix: Matrix) -> None:
+    """List the first ``train_videos`` of each class, for less training than the demo's."""
+    kept: dict[str, list[str]] = {}
+    for line in (matrix.data / "train.csv").read_text(encoding="utf-8").splitlines():
+        kept.setdefault(line.rpartition(" ")[2], []).append(line)
+    lines = [line for own in kept.values() for line in own[: matrix.train_videos]]
+    atomic_write(matrix.train_list, "\n".join(lines) + "\n")
 
 
 def _run_in_processes(

@@ -95,12 +95,13 @@ def _notes(matrix: Matrix, results: Results) -> list[str]:
     """Return what a reader must know about the figures."""
     cfg = matrix.config("matrix", Task(TEACHER, matrix.seeds[0]))
     videos = next((result["videos"] for result in results.values() if "videos" in result), "?")
+    trained = min(matrix.train_videos, matrix.sizes.train)
     seconds = [result["seconds"] for result in results.values() if "seconds" in result]
     notes = [
         "a cell: mean over the seeds ± sample standard deviation; a training step without its "
         "data, median of the epochs and of the seeds; parameters trained / all "
         "(6.32 M of them are CLIP's token embedding, which the demo never trains)",
-        f"trained from random weights on {matrix.sizes.train} videos of each of 64 seen classes, "
+        f"trained from random weights on {trained} videos of each of 64 seen classes, "
         f"{cfg.DATA.NUM_FRAMES} frames of {cfg.DATA.TRAIN_CROP_SIZE} pixels, batches of "
         f"{cfg.TRAIN.BATCH_SIZE}, {cfg.SOLVER.MAX_EPOCH} epochs of the demo's recipe; tested on "
         f"{videos} videos, one view",

@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,12 +23,11 @@ from slowfast.engine.matrix import (
     run_task,
     step_time,
 )
-from slowfast.engine.matrix_jobs import plan_tasks, run_matrix
+from slowfast.engine.matrix_jobs import plan_tasks, run_matrix, write_train_list
 from slowfast.engine.matrix_table import BEGIN, END, build_table, to_json, to_markdown, write_docs
-from slowfast.errors import UsageError
+from slowfast.errors import Interrupted, UsageError
 from tools.matrix import main, show_table
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZES = Sizes(1, 1, 1)
 OPTS = ("SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "DATA.NUM_FRAMES", "2")
 PAIRS = choose_pairs(["framewise:category", "framewise:frozen", "transf:category", "transf:frozen"])
@@ -49,50 +45,44 @@ def reduced(folder: Path, **changes) -> Matrix:
     return Matrix(folder / "run", folder / "data", **given)
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-from tests.engine.test_matrix import reduced
-from slowfast.engine.matrix_jobs import run_matrix
-if __name__ == "__main__":
-    run_matrix(reduced(Path(sys.argv[1])))
-"""
+@pytest.fixture(scope="module")
+def interrupted(folder):
+    """End a run in the test of its second pair; return when the first result was written."""
+    calls: list[str] = []
+    original = matrix_module.run
+
+    def run(cfg):
+        calls.append(cfg.OUTPUT_DIR)
+        if len(calls) == 4:
+            raise Interrupted("interrupted by SIGINT")
+        return original(cfg)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrix_module, "run", run)
+        patch.setattr(matrix_jobs, "run_workers", lambda fn, args, count: fn(0, *args))
+        patch.setattr(sys, "stdout", sys.stdout)  # a worker replaces it
+        with pytest.raises(Interrupted):
+            run_matrix(reduced(folder))
+    assert calls[3].endswith("framewise/frozen/seed_1/test_unseen")
+    return (reduced(folder).folder(Task(TEACHER, 1)) / "result.json").stat().st_mtime_ns
 
 
 @pytest.fixture(scope="module")
-def killed(folder):
-    """Kill a run when its first pair is done; return when that result was written."""
-    driver = folder / "driver.py"
-    driver.write_text(DRIVER)
-    process = subprocess.Popen(
-        [sys.executable, str(driver), str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    first = reduced(folder).folder(Task(TEACHER, 1)) / "result.json"
-    deadline = time.monotonic() + 100
-    while not first.exists():
-        assert process.poll() is None, "it ended before its first pair"
-        assert time.monotonic() < deadline, "it is stuck"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    return first.stat().st_mtime_ns
-
-
-@pytest.fixture(scope="module")
-def results(folder, killed):
+def results(folder, interrupted):
     """The same run again, on two processes."""
     said: list[str] = []
     found = run_matrix(reduced(folder), jobs=2, say=said.append)
     return found, said
 
 
-def test_a_killed_run_continues_without_repeating_what_is_done(results, folder, killed) -> None:
+def test_the_same_command_continues_without_repeating_what_is_done(
+    results, folder, interrupted
+) -> None:
     found, said = results
     first = reduced(folder).folder(Task(TEACHER, 1)) / "result.json"
-    assert first.stat().st_mtime_ns == killed
+    assert first.stat().st_mtime_ns == interrupted
+    half = reduced(folder).folder(Task(Pair("framewise", "frozen"), 1)) / "train"
+    assert (half / "json_stats.log").read_text().count("train_epoch") == 1
     assert [task.pair for task in found] == list(PAIRS)
     assert not any("failed" in result for result in found.values()), found
     assert any("4 trainings, 1 of them are done" in line for line in said)
@@ -200,7 +190,7 @@ def test_a_taught_pair_without_its_teacher_says_so(tmp_path, folder) -> None:
 
 
 def test_an_impossible_pair_is_a_result_with_the_words_of_the_refusal(tmp_path, folder) -> None:
-    matrix = Matrix(tmp_path, folder / "data", choose_pairs(["joint:ost"]), (1,), SIZES, OPTS)
+    matrix = Matrix(tmp_path, folder / "data", choose_pairs(["joint:ost"]), (1,), SIZES, opts=OPTS)
     (task,) = plan_tasks(matrix)
     result = run_task(matrix, task)
     assert "OSTHead needs ['frames'] of the encoder" in result["refused"]
@@ -211,7 +201,7 @@ def test_an_impossible_pair_is_a_result_with_the_words_of_the_refusal(tmp_path, 
 
 
 def test_a_refusal_is_not_kept(tmp_path, folder, monkeypatch) -> None:
-    matrix = Matrix(tmp_path, folder / "data", choose_pairs(["joint:ost"]), (1,), SIZES, OPTS)
+    matrix = Matrix(tmp_path, folder / "data", choose_pairs(["joint:ost"]), (1,), SIZES, opts=OPTS)
     run_task(matrix, plan_tasks(matrix)[0])
     started: list[int] = []
     monkeypatch.setattr(matrix_jobs, "run_workers", lambda *args, count: started.append(count))
@@ -237,6 +227,7 @@ def test_step_time_is_the_median_of_the_epochs(tmp_path) -> None:
 
 def test_remembered_videos_are_those_of_the_ordinary_data_set(folder, monkeypatch) -> None:
     matrix = reduced(folder)
+    write_train_list(matrix)
     cfg = matrix.config("matrix", Task(TEACHER, 1))
     own, plain = RememberedVideos(cfg, "train"), matrix_module.VideoDataset(cfg, "train")
     for epoch in (0, 1):
@@ -297,3 +288,11 @@ def test_the_terminal_shows_only_what_was_asked_for(results, folder, capsys) -> 
     printed = capsys.readouterr().out
     assert "CategoryHead" in printed
     assert "OSTHead" not in printed
+
+
+def test_the_first_videos_of_each_class_are_trained_on(tmp_path) -> None:
+    (tmp_path / "train.csv").write_text("a 0.mp4 0\nb.mp4 0\nc.mp4 1\nd.mp4 0\n")
+    matrix = Matrix(tmp_path / "out", tmp_path, train_videos=2)
+    matrix.output.mkdir()
+    write_train_list(matrix)
+    assert matrix.train_list.read_text() == "a 0.mp4 0\nb.mp4 0\nc.mp4 1\n"
