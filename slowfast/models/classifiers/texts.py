@@ -33,7 +33,12 @@ def open_clip_rows(names: Sequence[str], arch: str, pretrained: str) -> Tensor:
     if not pretrained:
         raise UsageError(f"{arch}: name its weights; rows of random weights know nothing")
     clip = build_clip(arch, pretrained).eval()
-    return TextBank([[name] for name in names]).features(clip.text)[:, 0].float()
+    bank = TextBank(
+        [[name] for name in names],
+        context_length=clip.text.context_length,
+        tokenizer=clip.tokenizer,
+    )
+    return bank.features(clip.text)[:, 0].float()
 
 
 @torch.no_grad()
