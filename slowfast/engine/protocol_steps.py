@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast.config import load_cfg
+from slowfast.config.merge import leaves
 from slowfast.config.validate import get
 from slowfast.engine.protocol_request import K600_LISTS, PUBLISHED_NAMES, Leaf, Request, Step
 from slowfast.errors import UsageError
@@ -16,9 +17,10 @@ from slowfast.errors import UsageError
 SPLITS = ("1", "2", "3")
 # The order in which targets are tested; others follow by name.
 TARGETS = ("ucf101", "hmdb51", "activitynet200", "kinetics600")
-# What a test takes over from the recipe that was trained: with these a variant differs from it.
-MODEL_KEYS = (
-    *("CLIP.ARCH", "CLIP.TRAINABLE", "TEXT4VIS.HEAD", "DATA.NUM_FRAMES"),
+# What a test takes over from the recipe that was trained, by the beginnings of options' names.
+MODEL_OPTIONS = (
+    *("MODEL.", "CLIP.", "TEXT4VIS.", "OST.", "TRUNK.", "CLASSIFIER.", "TEXT.TEMPLATES"),
+    *("DATA.NUM_FRAMES", "DATA.MEAN", "DATA.STD"),
     *("DATA.TRAIN_CROP_SIZE", "DATA.TEST_CROP_SIZE", "DATA.TEST_SHORT_SIZE"),
 )
 
@@ -83,8 +85,8 @@ def _split_folder(split: str) -> str:
 
 def _same_model(source: Leaf, target: Leaf) -> dict[str, str]:
     """Return the settings with which a target's recipe tests the model of ``source``."""
-    pairs = ((key, get(source.cfg, key)) for key in MODEL_KEYS)
-    return {key: str(value) for key, value in pairs if value != get(target.cfg, key)}
+    own = (pair for pair in leaves(source.cfg) if pair[0].startswith(MODEL_OPTIONS))
+    return {key: str(value) for key, value in own if value != get(target.cfg, key)}
 
 
 def few_shot(request: Request) -> list[Step]:

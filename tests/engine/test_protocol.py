@@ -271,6 +271,23 @@ def test_targets_are_tested_with_the_model_of_the_variant(method, variant, key, 
         assert composed(step)[section][option] == mine
 
 
+def test_a_target_takes_over_everything_that_makes_the_model(tmp_path) -> None:
+    folder = tmp_path / "Mine" / "zero_shot"
+    folder.mkdir(parents=True)
+    model = "MODEL: {MODEL_NAME: CLIP, HEAD_NAME: OSTHead}\nOST: {KINDS: [spatial]}\n"
+    source = (
+        model + "TEXT: {TEMPLATES: ost}\nDATA: {MEAN: [0.5, 0.4, 0.3]}\nSOLVER: {MAX_EPOCH: 2}\n"
+    )
+    (folder / "mine.yaml").write_text(source)
+    (folder / "ucf101.yaml").write_text("TEST: {PROTOCOL: zero_shot, SPLIT: only}\n")
+    train, test = plan(Request("zero_shot", "Mine", "mine", DATA, configs=tmp_path))
+    trained, tested = composed(train), composed(test)
+    for key in ("MODEL", "OST", "CLIP"):
+        assert tested[key] == trained[key]
+    assert tested.DATA.MEAN == [0.5, 0.4, 0.3]
+    assert (tested.TEXT.TEMPLATES, tested.SOLVER.MAX_EPOCH) == ("ost", 300)
+
+
 def test_a_variant_has_the_data_of_its_set_and_a_folder_of_its_own() -> None:
     (step,) = of("OSTText4Vis", "fully_supervised", "kinetics400_b32_f16")
     cfg = composed(step)
