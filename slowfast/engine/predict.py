@@ -14,7 +14,7 @@ from slowfast.datasets.from_config import dataset_arguments
 from slowfast.datasets.video import VideoDataset
 from slowfast.datasets.video_list import VideoList
 from slowfast.engine.batches import as_batch
-from slowfast.engine.scoring import Scorer, chunks
+from slowfast.engine.scoring import Scorer, chunks, reported
 from slowfast.engine.setup import class_names
 from slowfast.errors import UsageError
 from slowfast.models.build import unwrap
@@ -36,7 +36,8 @@ def predict(
 
     Frames, views, crops and their ensemble are those of the test that ``cfg`` describes
     (DATA, TEST); the classes are the model's (TEXT.CLASSES). Scores are means over views in
-    TEST.ENSEMBLE_SPACE. A file that cannot be read yields a prediction with ``error``.
+    TEST.ENSEMBLE_SPACE, of features the probabilities that their mean gets. A file that cannot be
+    read yields a prediction with ``error``.
 
     Raises:
         UsageError: the model does not know names for its classes.
@@ -63,7 +64,8 @@ def predict(
         ensemble = scorer.ensemble(1, views)
         for part in chunks(batch, cfg.TEST.BATCH_SIZE):
             ensemble.update(scorer(part), part.labels, part.index - first)
-        scores = scorer.finish(ensemble.gather()).scores[0]
+        gathered = scorer.finish(ensemble.gather())
+        scores = reported(gathered, scorer.space, multi_label=scorer.multi_label).scores[0]
         best = torch.topk(scores, min(topk, len(scores)))
         labels = tuple(names[int(i)] for i in best.indices)
         yield Prediction(path, labels, tuple(best.values.tolist()))

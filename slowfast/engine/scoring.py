@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from slowfast.engine.batches import as_logits
 from slowfast.errors import UsageError
-from slowfast.evaluation.multiview import VideoScores, ViewEnsemble
+from slowfast.evaluation.multiview import VideoScores, ViewEnsemble, to_space
 from slowfast.models.build import call_model
 from slowfast.structures import Encoded, VideoBatch
 
@@ -102,6 +103,17 @@ class Scorer:
             table[videos] = rows
         scores.scores, scores.kept = table, None
         return scores
+
+
+def reported(scores: VideoScores, space: str, *, multi_label: bool = False) -> VideoScores:
+    """Return the scores that files and people get, of features: probabilities, not their logits.
+
+    Measures are taken before, since probabilities near 1 are alike in float32.
+    """
+    if space != "feature":
+        return scores
+    seen = (scores.counts > 0).unsqueeze(1)
+    return replace(scores, scores=to_space(scores.scores, "prob", multi_label=multi_label) * seen)
 
 
 def _long_clips(scores: VideoScores) -> Iterator[tuple[Tensor, Tensor]]:

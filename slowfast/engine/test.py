@@ -18,7 +18,7 @@ from slowfast.engine.facts import describe_test
 from slowfast.engine.figures import open_writer, plot_scores
 from slowfast.engine.group import check_same_data
 from slowfast.engine.result_files import log_result, write_result
-from slowfast.engine.scoring import Scorer, chunks
+from slowfast.engine.scoring import Scorer, chunks, reported
 from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
 from slowfast.engine.weights import load_test_weights
 from slowfast.errors import DataError, UsageError
@@ -77,7 +77,9 @@ def test(cfg: Any) -> dict[str, Any]:
         }
         results[clips] = result
         folder = result_folder(cfg, clips if len(counts) > 1 else None)
-        write_result(folder, cfg, result, scores, names, paths)
+        space, multi_label = cfg.TEST.ENSEMBLE_SPACE, cfg.DATA.MULTI_LABEL
+        shown = reported(scores, space, multi_label=multi_label)
+        write_result(folder, cfg, result, shown, names, paths)
         log_result(result, figures, model)
         plot_scores(writer, scores, clips)
     return finish(cfg, results)

@@ -46,7 +46,11 @@ def config(opts: list[Any], *more: Any) -> Any:
     return load_cfg("configs/demo/ost.yaml", [*opts, *more])
 
 
-def test_predictions_are_the_scores_of_the_multi_view_test(tmp_path: Path, opts: list[Any]) -> None:
+@pytest.mark.parametrize("space", ["prob", "feature"])
+def test_predictions_are_the_scores_of_the_multi_view_test(
+    tmp_path: Path, opts: list[Any], space: str
+) -> None:
+    opts = [*opts, "TEST.ENSEMBLE_SPACE", space]
     videos = [write_video(tmp_path / f"{n}.mp4", n) for n in (20, 45)]
     (tmp_path / "test.csv").write_text("".join(f"{v} 0\n" for v in videos))
     cfg = config(opts, "DATA.PATH_TO_DATA_DIR", str(tmp_path), "DATA.TEST_FILE", "test.csv")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.engine.scoring import Scorer
+from slowfast.engine.scoring import Scorer, reported
 from slowfast.errors import UsageError
 from slowfast.models.heads import CategoryHead, FrozenClassifier, LinearHead, OSTHead
 from slowfast.ops.similarity import normalize
@@ -104,9 +104,19 @@ def test_videos_without_all_views_are_scored_with_those_that_came(averages):
     assert model.lengths.count(VIEWS * FRAMES) == (not averages)
 
 
+def test_probabilities_of_features_are_reported_and_the_rest_as_it_is():
+    videos = score(Features(), features(), torch.arange(2 * VIEWS), space="feature")
+    shown = reported(videos, "feature")
+    torch.testing.assert_close(shown.scores[:2], videos.scores[:2].softmax(dim=1))
+    assert not shown.scores[2:].any()
+    several = reported(videos, "feature", multi_label=True)
+    torch.testing.assert_close(several.scores[:2], videos.scores[:2].sigmoid())
+    assert reported(videos, "logit") is videos
+
+
 def test_nothing_was_read():
     videos = score(Features(), features(), torch.arange(0), space="feature")
-    assert videos.scores.shape == (VIDEOS, 0)
+    assert videos.scores.shape == reported(videos, "feature").scores.shape == (VIDEOS, 0)
     assert videos.scored.tolist() == []
 
 
