@@ -321,3 +321,13 @@ def test_partners_within_the_base_and_novel_classes_have_mirrored_names(part):
 def test_label_numbers_without_names_need_all_174_classes():
     with pytest.raises(UsageError, match="MODEL.NUM_CLASSES is 87, and there are no class names"):
         X.mirror_partners((), 87)
+
+
+@pytest.mark.parity
+def test_pixels_of_the_published_loader(parity):
+    """Recorded uint8 frames and the normalised clips that the published loader made of them."""
+    recorded = np.load(parity("text4vis/model_base_transf.npz"))
+    chain = X.Text4VisTransform(64, 64, MEAN, STD)
+    for frames, want in zip(recorded["video_uint8"], recorded["video"], strict=True):
+        (got,) = chain.crops(frames, [1])
+        np.testing.assert_array_equal(got.transpose(0, 1).numpy(), want)
