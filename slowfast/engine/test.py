@@ -154,9 +154,12 @@ def score_videos(
 def further_measures(cfg: Any, scores: VideoScores) -> dict[str, Any]:
     """Return what TEST.MAP and TEST.HALF_CLASS_DRAWS ask for, keys ``map`` and ``half_class``.
 
-    ``map_of`` says which rule made the mean average precision: two rules do not compare.
+    ``map_of`` says which rule made the mean average precision: two rules do not compare. Neither is
+    there without a scored video.
     """
     ids, out = scores.scored, dict[str, Any]()
+    if not len(ids):
+        return out
     table, labels = scores.scores[ids], scores.labels[ids]
     if rule := cfg.TEST.MAP:
         probabilities = table if cfg.TEST.ENSEMBLE_SPACE == "prob" else table.double().softmax(1)

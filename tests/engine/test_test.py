@@ -141,6 +141,16 @@ def test_failed_videos_are_named_and_fail_the_test(tmp_path):
     assert [entry["path"] for entry in result["failed"]] == ["video1.mp4", "video4.mp4"]
 
 
+@pytest.mark.parametrize("space", ["prob", "logit"])
+def test_measures_of_nothing_do_not_hide_why(tmp_path, space):
+    opts = ("DATA.PATH_PREFIX", "0,1,2,3,4", "TEST.MAP", "softmax", "TEST.HALF_CLASS_DRAWS", 2)
+    with pytest.raises(DataError, match="5 of 5 videos could not be scored"):
+        test(tiny_cfg(tmp_path, *RANDOM, *opts, "TEST.ENSEMBLE_SPACE", space))
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert len(written["failed"]) == 5
+    assert {"map", "half_class"}.isdisjoint(written)
+
+
 def test_max_over_views(tmp_path):
     cfg = tiny_cfg(
         tmp_path, *RANDOM, "DATA.ENSEMBLE_METHOD", "max", "TEST.SAVE_RESULTS_PATH", "scores.pt"
