@@ -78,12 +78,34 @@ def test_published_harmonic_means_follow_from_their_parts(published):
         ({"dataset": "ucf101", "variant": "never published"}, set()),
         ({"dataset": "ucf101", "method": "ViFi-CLIP", "frames": "32", "views": "1x1"}, {76.8}),
         ({"dataset": "hmdb51", "protocol": "few_shot", "start": "K400"}, {64.8}),
+        ({"dataset": "ucf101", "protocol": "few_shot", "method": "vanilla CLIP"}, {63.6}),
     ],
 )
 def test_the_published_figure_of_the_nearest_setting(published, facts, figures):
     wanted = Likeness(**{"method": "OST", "protocol": "zero_shot", "arch": "ViT-B-16", **facts})
     found = published.closest(wanted)
     assert {next(iter(entry.figures.values())) for entry in found} == figures
+
+
+@pytest.mark.parametrize(
+    ("facts", "figure"),
+    [
+        ({"model": "OSTText4Vis", "arch": "ViT-B-32-quickgelu", "num_frames": 16}, 79.8),
+        ({"model": "Text4Vis", "num_frames": 8}, 81.4),
+        ({"model": "Text4Vis", "num_frames": 8, "num_clips": 4, "num_crops": 3}, 82.9),
+        ({"model": "ViFiCLIP", "trainable": "text"}, 73.1),
+        ({"model": "ViFiCLIP", "trainable": "both"}, 83.9),
+        ({"model": "CLIP"}, None),
+        ({"model": "OST"}, None),  # frame-wise: the paper's rows stand on Text4Vis
+    ],
+)
+def test_fully_supervised_results_stand_beside_their_own_rows(published, facts, figure):
+    fusion = "sum of feature" if facts["model"] == "Text4Vis" else "sum of prob"
+    data = content(protocol="fully_supervised", dataset="kinetics400", split="val", clip_ratio=0.0)
+    result = parse_result("r.json", {**data, "ensemble": fusion, **facts}, published)
+    (table,) = gather([result], published=published)
+    beside = [round(entry.figures["top1"], 1) for entry in table.rows[0].published]
+    assert set(beside) == ({figure} if figure else set())
 
 
 @pytest.mark.parametrize(
