@@ -45,11 +45,10 @@ FIXED = {
 
 
 class Features(NamedTuple):
-    """Unit features V x D of the mean frame, labels V, and how many videos could not be read."""
+    """Unit features V x D of the mean frame, and labels V."""
 
     features: Tensor
     labels: Tensor
-    failed: int
 
 
 def load_feature_cfg(config: str | Path, opts: Sequence[str] = (), *, split: str = "train") -> Any:
@@ -131,7 +130,10 @@ def read_features(
 ) -> Features:
     """Return the features of the videos at ``positions``, of one view each.
 
-    Videos that cannot be read are left out and counted.
+    Videos that cannot be read are left out, with a warning.
+
+    Raises:
+        DataError: a larger share of them than DATA.MAX_BROKEN is unreadable.
     """
     loader = DataLoader(
         Subset(dataset, positions),
@@ -140,23 +142,26 @@ def read_features(
         collate_fn=collate,
     )
     device = next(model.parameters()).device
-    features, labels, failed = [], [], 0
+    features, labels, failed = [], [], list[Any]()
     with progress_line(
         cfg.LOG.PROGRESS, len(loader), "features", log_period=cfg.LOG_PERIOD
     ) as line:
         for item in loader:
             batch = as_batch(item)
-            failed += len(batch.meta.get("failed", []))
+            failed += batch.meta.get("failed", [])
             if len(batch):
                 video_BTD = model.encoder(model.clip, batch.to(device).inputs[0]).video_BTD
                 features.append(normalize(video_BTD.float().mean(dim=1)).cpu())
                 labels.append(batch.labels)
             line.advance(len(batch))
-    if not features:
-        raise DataError(f"none of the {len(positions)} videos could be read")
     if failed:
-        logger.warning(f"{failed} of {len(positions)} videos could not be read and are left out")
-    return Features(torch.cat(features), torch.cat(labels), failed)
+        _, path, _, reason = failed[0]
+        share = f"{len(failed)} of {len(positions)}"
+        message = f"{share} videos could not be read, the first {path}: {reason}"
+        if len(failed) > cfg.DATA.MAX_BROKEN * len(positions) or not features:
+            raise DataError(f"{message} (DATA.MAX_BROKEN {cfg.DATA.MAX_BROKEN:g})")
+        logger.warning(message)
+    return Features(torch.cat(features), torch.cat(labels))
 
 
 def _labels(dataset: Dataset, name: str) -> np.ndarray:

@@ -124,24 +124,25 @@ def words(files: dict[str, str]) -> list[str]:
 
 def test_features_are_the_unit_mean_frame_of_the_centre_view(files, tmp_path, caplog):
     (tmp_path / "3.mp4").write_bytes(b"no video")
-    cfg = load_feature_cfg("configs/demo/ost.yaml", words(files))
+    cfg = load_feature_cfg("configs/demo/ost.yaml", words({**files, "DATA.MAX_BROKEN": "0.25"}))
     torch.manual_seed(1)
     model = build_model(cfg).eval()
     dataset = build_dataset(cfg.TEST.DATASET, cfg, "test")
     found = read_features(cfg, model, dataset, [0, 3, 7, 8])
     assert found.labels.tolist() == [0, 1, 2]
-    assert found.failed == 1
-    assert "1 of 4 videos could not be read" in caplog.text
+    assert "1 of 4 videos could not be read, the first" in caplog.text
     for row, position in zip(found.features, (0, 7, 8)):
         frames = model.encoder(model.clip, dataset[position][0][0][None]).video_BTD[0]
         assert_close(row, normalize(frames.mean(dim=0), dim=0), rtol=0, atol=1e-5)
 
 
-def test_nothing_readable_is_an_error(files, tmp_path):
-    for number in range(12):
+@pytest.mark.parametrize(("broken", "share"), [(2, "0.1"), (12, "1.0")])
+def test_too_many_unreadable_videos(broken, share, files, tmp_path):
+    for number in range(broken):
         (tmp_path / f"{number}.mp4").write_bytes(b"no video")
-    cfg = load_feature_cfg("configs/demo/ost.yaml", words(files))
-    with pytest.raises(DataError, match="none of the 12 videos could be read"):
+    cfg = load_feature_cfg("configs/demo/ost.yaml", words({**files, "DATA.MAX_BROKEN": share}))
+    message = rf"{broken} of 12 videos could not be read, the first .*0\.mp4: .*MAX_BROKEN"
+    with pytest.raises(DataError, match=message):
         make_lda(cfg)
 
 

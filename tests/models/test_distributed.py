@@ -43,7 +43,7 @@ def _step(cfg: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("head", ["OSTHead", "CategoryHead"])
+@pytest.mark.parametrize("head", ["OSTHead", "CategoryHead", "TemplateEnsembleHead"])
 @pytest.mark.parametrize(("gradient", "factor"), [("sum", 1.0), ("local", 0.5)])
 def test_gradients_of_two_processes(tiny_cfg, head, gradient, factor):
     cfg = tiny_cfg("OST", "MODEL.HEAD_NAME", head, "OST.GATHER_GRADIENT", gradient)
@@ -80,6 +80,19 @@ def test_wrapped_when_something_is_trained(tiny_cfg, opts, wrapped):
     for _, found, buffers in run_two_processes(_distribute, tiny_cfg("OST", *opts)):
         assert found == wrapped
         assert not buffers  # token ids are the same everywhere
+
+
+def _rows(cfg: Any) -> Tensor:
+    torch.manual_seed(get_rank())
+    model = unwrap(build_model(cfg))
+    return model.head.rows(model.clip)
+
+
+@pytest.mark.parametrize("kind", ["random", "orthogonal"])
+def test_drawn_rows_are_the_same_everywhere(tiny_cfg, kind):
+    cfg = tiny_cfg("CLIP", "MODEL.HEAD_NAME", "FrozenClassifier", "CLASSIFIER.KIND", kind)
+    first, second = run_two_processes(_rows, cfg)
+    assert torch.equal(first, second)
 
 
 class Unused(nn.Module):
