@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import open_clip
@@ -10,8 +11,10 @@ import torch
 from torch.testing import assert_close
 
 from slowfast.config import load_cfg
+from slowfast.config.arch import context_length, read_arch
 from slowfast.models import FramePooling
 from slowfast.models.build import build_model
+from slowfast.models.encoders.trunk import HUB_ARCHS
 from slowfast.text import get_prompts
 from tests.models.conftest import TINY_CLIP
 
@@ -63,3 +66,25 @@ def test_a_shipped_config_builds_over_a_small_tower():
     model = build_model(load_cfg(CONFIGS / "hmdb51.yaml", opts, env={}))
     assert len(model.head.vocabulary) == 51
     assert model.head.bank.where_KN.shape == (51, 28)
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "encoders.md").read_text()
+
+
+def test_every_tower_of_the_page_exists_with_its_tags():
+    rows = re.findall(r"^\|[^|]+\| `([^`]+)` \| ((?:`[^`]+`(?:, )?)+) \| (\d+)", PAGE, re.MULTILINE)
+    assert len(rows) >= 8
+    for arch, tags, tokens in rows:
+        assert context_length(read_arch(arch)) == int(tokens)
+        for tag in re.findall("`([^`]+)`", tags):
+            assert open_clip.pretrained.get_pretrained_cfg(arch, tag), f"{arch} {tag}"
+
+
+def test_the_page_s_trunk_is_a_valid_config(tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    path = tmp_path / "page.yaml"
+    path.write_text(text)
+    cfg = load_cfg(path, env={})
+    assert (cfg.MODEL.ENCODER, cfg.TRUNK.ARCH) == ("VideoTrunk", "x3d_m")
+    for arch in HUB_ARCHS:
+        assert f"`{arch}`" in PAGE
