@@ -135,7 +135,7 @@ class Matrix:
     pairs: tuple[Pair, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     sizes: Sizes = field(default_factory=Sizes)
-    train_videos: int = 10
+    train_videos: int = 9
     opts: tuple[str, ...] = ()
 
     def folder(self, task: Task) -> Path:

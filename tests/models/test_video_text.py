@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from slowfast.checkpoint.load import load_weights
 from slowfast.errors import UsageError
 from slowfast.models import (
     ENCODER_REGISTRY,
@@ -17,12 +18,36 @@ from slowfast.models import (
     build_model,
     call_model,
 )
+from slowfast.models.clip.build import build_clip
+from slowfast.models.encoders.build import build_encoder
 from slowfast.solver.optimizer import construct_optimizer
 from slowfast.structures import Encoded, VideoBatch
 from slowfast.text import tokenize
 
 OURS = [name for name in MODEL_REGISTRY.names() if hasattr(MODEL_REGISTRY.get(name), "from_cfg")]
 HEADS = HEAD_REGISTRY.names()
+FRAMES = 6
+# Options under which an encoder is another one; those that stand here with none have no options.
+VARIANTS = {
+    "Text4VisEncoder": {
+        "plain": ("TEXT4VIS.HEAD", "none"),
+        "transf": ("TEXT4VIS.HEAD", "transf"),
+        "joint": ("TEXT4VIS.HEAD", "none", "TEXT4VIS.JOINT", True),
+        **{
+            kind: ("TEXT4VIS.HEAD", "none", "TEXT4VIS.TEMPORAL", kind)
+            for kind in ("tsm", "tokenshift", "tokent1d")
+        },
+    },
+    "VideoTrunk": {
+        name: ("TRUNK.ARCH", f"configs/demo/trunk_{name}_tiny.json")
+        for name in ("x3d", "slow", "mvit")
+    },
+}
+ENCODERS = [
+    pytest.param(encoder, opts, id=f"{encoder}-{variant}" if variant else encoder)
+    for encoder in ENCODER_REGISTRY.names()
+    for variant, opts in VARIANTS.get(encoder, {"": ()}).items()
+]
 
 
 def batch_of(videos: torch.Tensor) -> VideoBatch:
@@ -30,57 +55,132 @@ def batch_of(videos: torch.Tensor) -> VideoBatch:
     return VideoBatch([videos], index % 3, index)
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_forward_in_evaluation(name, tiny_cfg, videos):
-    model = build_model(tiny_cfg(name)).eval()
+@pytest.fixture
+def clips() -> torch.Tensor:
+    """Return two videos of six frames."""
+    generator = torch.Generator().manual_seed(6)
+    return torch.randn(2, 3, FRAMES, 32, 32, generator=generator)
+
+
+@pytest.fixture
+def make_cfg(tiny_cfg):
+    """Return ``make(model, KEY, value, ...)``: a config with a loss that the head can have."""
+
+    def make(name, *opts, loss=""):
+        size = ("DATA.TRAIN_CROP_SIZE", 32, "DATA.TEST_CROP_SIZE", 32)
+        opts = ("DATA.NUM_FRAMES", FRAMES, *size, *opts)
+        if loss:
+            return tiny_cfg(name, *opts, "MODEL.LOSS_FUNC", loss)
+        cfg = tiny_cfg(name, *opts, "MODEL.LOSS_FUNC", "ost_contrastive")
+        head = cfg.MODEL.HEAD_NAME or MODEL_REGISTRY.get(name).head_name
+        if hasattr(HEAD_REGISTRY.get(head), "needs_labels"):  # a head that never wants labels
+            return tiny_cfg(name, *opts, "MODEL.LOSS_FUNC", "cross_entropy")
+        return cfg
+
+    return make
+
+
+def check_scores_belong_to_a_video(model, videos):
+    """A video's scores are the same alone, beside others, and in any place."""
+    model.eval()
     with torch.no_grad():
-        output = call_model(model, batch_of(videos))
-    assert output.logits.shape == (2, 3)
+        output = call_model(model, batch_of(torch.cat([videos, videos.flip(2)])))
+        alone = torch.cat([model(part).logits for part in [videos[:1], videos[1:], videos.flip(2)]])
+    assert output.logits.shape == (4, 3)
     assert output.logits.dtype == torch.float32
     assert output.logits.isfinite().all()
-    assert output.video_BTD.shape == (2, 3, 32)
+    assert_close(alone, output.logits, rtol=0, atol=2e-5)
     assert_close(model.score(Encoded(output.video_BTD, output.extras)), output.logits)
+    # one feature for each of several times, if and only if the encoder says so
+    assert output.video_BTD.shape[::2] == (4, 32)
+    assert (output.video_BTD.shape[1] > 1) == ("frames" in model.encoder.provides)
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_scores_belong_to_a_video(name, tiny_cfg, videos):
-    model = build_model(tiny_cfg(name)).eval()
-    with torch.no_grad():
-        together = model(torch.cat([videos, videos.flip(2)])).logits
-        alone = torch.cat([model(part).logits for part in [videos[:1], videos[1:], videos.flip(2)]])
-    assert_close(alone, together, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("loss_name", ["cross_entropy", "ost_contrastive"])
-def test_one_training_step(name, loss_name, tiny_cfg, videos):
-    cfg = tiny_cfg(name, "MODEL.LOSS_FUNC", loss_name)
-    model, loss, batch = build_model(cfg), build_loss(cfg), batch_of(videos)
-    assert model.training
-    assert model.needs_labels == (loss_name == "ost_contrastive")
+def check_one_step_reaches_every_trained_parameter(model, cfg, videos):
+    """A training step gives each trained parameter a finite gradient, and no other one."""
+    loss, batch = build_loss(cfg), batch_of(videos)
+    model.train()
     terms = loss(call_model(model, batch), batch.labels)
     sum(terms.values()).backward()
-    for parameter_name, parameter in model.named_parameters():
-        has_gradient = parameter.grad is not None and parameter.grad.isfinite().all()
-        assert has_gradient == parameter.requires_grad, parameter_name
+    for name, parameter in model.named_parameters():
+        has_gradient = parameter.grad is not None and bool(parameter.grad.isfinite().all())
+        assert has_gradient == parameter.requires_grad, name
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = construct_optimizer(model, cfg)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1
+    optimizer.step()
+    assert any(not p.equal(before[n]) for n, p in model.named_parameters() if n in before)
 
 
-@pytest.mark.parametrize("encoder", ENCODER_REGISTRY.names())
-@pytest.mark.parametrize("head", HEADS)
-def test_either_side_can_be_chosen(encoder, head, tiny_cfg, videos):
-    cfg = tiny_cfg("CLIP", "MODEL.ENCODER", encoder, "MODEL.HEAD_NAME", head)
-    model = build_model(cfg).eval()
-    assert type(model.encoder).__name__ == encoder
-    assert type(model.head).__name__ == head
+def check_a_file_of_it_loads_and_holds_no_texts(model, again, path, videos):
+    """Weights come back from a file; nothing in it depends on the classes."""
+    keys = model.state_dict()
+    assert {key.split(".")[0] for key in keys} <= {"clip", "encoder", "head"}
+    assert not [key for key in keys if "ids_" in key or "rows_" in key]
+    torch.save({"model_state": keys}, path)
+    report = load_weights(again, path)
+    assert report.clean
     with torch.no_grad():
-        assert model([videos]).logits.shape == (2, 3)
+        assert_close(again.eval()(videos).logits, model.eval()(videos).logits)
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_checkpoint_holds_no_texts(name, tiny_cfg):
-    keys = build_model(tiny_cfg(name)).state_dict()
-    assert {key.split(".")[0] for key in keys} == {"clip"}
-    assert {key.split(".")[1] for key in keys} == {"visual", "text", "logit_scale"}
+def test_every_system(name, make_cfg, clips, tmp_path):
+    cfg = make_cfg(name)
+    model = build_model(cfg)
+    assert model.training
+    check_scores_belong_to_a_video(model, clips)
+    check_one_step_reaches_every_trained_parameter(model, cfg, clips)
+    path = tmp_path / "weights.pyth"
+    check_a_file_of_it_loads_and_holds_no_texts(model, build_model(cfg), path, clips)
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "ost_contrastive"])
+def test_every_system_takes_either_loss_or_says_why_not(name, loss, make_cfg, clips):
+    cfg = make_cfg(name, loss=loss)
+    head = HEAD_REGISTRY.get(MODEL_REGISTRY.get(name).head_name)
+    if loss == "ost_contrastive" and hasattr(head, "needs_labels"):
+        with pytest.raises(UsageError, match="use cross_entropy"):
+            build_model(cfg)
+        return
+    model = build_model(cfg)
+    assert model.needs_labels == (loss == "ost_contrastive")
+    check_one_step_reaches_every_trained_parameter(model, cfg, clips)
+
+
+@pytest.mark.parametrize(("encoder", "opts"), ENCODERS)
+@pytest.mark.parametrize("head", HEADS)
+def test_every_pair_works_or_is_refused_with_the_reason(
+    encoder, opts, head, make_cfg, clips, tmp_path
+):
+    cfg = make_cfg("CLIP", "MODEL.ENCODER", encoder, "MODEL.HEAD_NAME", head, *opts)
+    provided = build_encoder(cfg, build_clip(cfg.CLIP.ARCH), default="").provides
+    requires = HEAD_REGISTRY.get(head).requires
+    if missing := set(requires) - set(provided):
+        with pytest.raises(UsageError, match="encoders that do: ") as refusal:
+            build_model(cfg)
+        assert all(requires[name] in str(refusal.value) for name in missing)
+        return
+    model = build_model(cfg)
+    assert type(model.encoder).__name__ == encoder
+    assert type(model.head).__name__ == head
+    check_scores_belong_to_a_video(model, clips)
+    check_one_step_reaches_every_trained_parameter(model, cfg, clips)
+    path = tmp_path / "weights.pyth"
+    check_a_file_of_it_loads_and_holds_no_texts(model, build_model(cfg), path, clips)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_same_weights_serve_other_classes(name, make_cfg, tmp_path, clips):
+    model = build_model(make_cfg(name))
+    (tmp_path / "two.txt").write_text("riding a horse\nkicking a ball\n")
+    other = build_model(make_cfg(name, "TEXT.SUBSET", str(tmp_path / "two.txt")))
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        three, two = model.eval()(clips).logits, other.eval()(clips).logits
+    assert_close(two, three[:, [2, 0]])
 
 
 @pytest.mark.parametrize(
@@ -89,6 +189,8 @@ def test_a_checkpoint_holds_no_texts(name, tiny_cfg):
         ("OST", "a video of a person pouring tea."),
         ("ViFiCLIP", "a photo of a pouring tea."),
         ("CLIP", "pouring tea"),
+        ("Text4Vis", "a video of a person pouring tea."),
+        ("OSTText4Vis", "a video of a person pouring tea."),
     ],
 )
 def test_published_prompts_unless_others_are_named(name, text, tiny_cfg):
