@@ -1,8 +1,8 @@
 """Mixing of whole clips within a batch, and soft targets.
 
-Sources: Zhang et al., "mixup" (2018); Yun et al., "CutMix" (2019); PySlowFast's and ViFi-CLIP's
-batch form, where one box or share serves the whole batch and a clip's partner is its mirror in
-the batch.
+Sources: Zhang et al., "mixup" (2018); Yun et al., "CutMix" (2019); PySlowFast's batch form, where
+one box or share serves the whole batch and a clip's partner is its mirror in the batch. ViFi-CLIP
+draws the partners instead; in a shuffled batch both are chance.
 """
 
 from __future__ import annotations
