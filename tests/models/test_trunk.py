@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from slowfast.errors import UsageError
 from slowfast.models import ENCODER_REGISTRY
-from slowfast.models.build import build_model
+from slowfast.models.build import build_model, unwrap
 from slowfast.models.clip.vision import encode_frames
 from slowfast.models.encoders.trunk import (
     BUILDERS,
@@ -24,6 +24,8 @@ from slowfast.models.encoders.trunk import (
     load_trunk,
     measure,
 )
+from slowfast.utils.distributed import get_rank, get_world_size
+from tests.distributed import run_two_processes
 
 pytest.importorskip("pytorchvideo.models")
 DEMO = Path(__file__).resolve().parents[2] / "configs" / "demo"
@@ -254,3 +256,25 @@ def test_it_is_registered():
 def test_the_demo_s_trunks_name_their_builder():
     for builder in BUILDERS:
         assert json.loads(Path(tiny(builder)).read_text())["builder"] == builder
+
+
+def step(cfg) -> dict[str, torch.Tensor]:
+    """Return the gradients of one step on this process's share of four clips."""
+    torch.manual_seed(0)
+    model = build_model(cfg).train()
+    rank, world = get_rank(), get_world_size()
+    share = slice(rank * 4 // world, (rank + 1) * 4 // world)
+    labels = torch.tensor([2, 0, 2, 1])
+    nn.functional.cross_entropy(model(clips(4)[share]).logits, labels[share]).backward()
+    own = unwrap(model)
+    return {name: p.grad for name, p in own.named_parameters() if p.requires_grad}
+
+
+def test_two_processes_take_the_step_of_one_where_statistics_are_frozen(tiny_cfg):
+    trunk = ("MODEL.ENCODER", "VideoTrunk", "TRUNK.ARCH", tiny("slow"), "MODEL.FROZEN_BN", True)
+    cfg = tiny_cfg("ViFiCLIP", *trunk, *SIZES)
+    alone = step(cfg)
+    for gradients in run_two_processes(step, cfg):
+        assert set(gradients) == set(alone)
+        for name, gradient in gradients.items():
+            assert_close(gradient, alone[name], rtol=1e-3, atol=1e-5)
