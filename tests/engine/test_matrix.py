@@ -26,6 +26,7 @@ from slowfast.engine.matrix import (
 from slowfast.engine.matrix_jobs import plan_tasks, run_matrix, write_train_list
 from slowfast.engine.matrix_table import BEGIN, END, build_table, to_json, to_markdown, write_docs
 from slowfast.errors import Interrupted, UsageError
+from slowfast.models import ENCODER_REGISTRY, HEAD_REGISTRY, MODEL_REGISTRY
 from tools.matrix import main, show_table
 
 SIZES = Sizes(1, 1, 1)
@@ -296,3 +297,46 @@ def test_the_first_videos_of_each_class_are_trained_on(tmp_path) -> None:
     matrix.output.mkdir()
     write_train_list(matrix)
     assert matrix.train_list.read_text() == "a 0.mp4 0\nb.mp4 0\nc.mp4 1\n"
+
+
+# ---- the page ----
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "matrix.md").read_text(encoding="utf-8")
+OWN = [
+    name
+    for name in MODEL_REGISTRY.names()
+    if hasattr(MODEL_REGISTRY.get(name), "head_name")
+    and MODEL_REGISTRY.get(name).__module__.startswith("slowfast.")
+]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_page_shows_where_each_published_system_stands(name) -> None:
+    columns = ["CategoryHead", "TemplateEnsembleHead", "PooledDescriptorHead", "OSTHead"]
+    columns.append("FrozenClassifier")
+    system = MODEL_REGISTRY.get(name)
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{system.encoder_name}`")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
+    found = [head for head, cell in zip(columns, cells, strict=True) if f"`{name}`" in cell]
+    assert found == [system.head_name]
+
+
+def test_the_page_has_a_place_for_the_table_and_names_every_part() -> None:
+    assert PAGE.index(BEGIN) < PAGE.index(END)
+    for row in ROWS.values():
+        assert f"`{row.encoder}`" in PAGE
+    for column in COLUMNS.values():
+        assert f"`{column.head}`" in PAGE
+
+
+def test_every_head_and_encoder_of_the_package_is_in_the_matrix() -> None:
+    own = {row.encoder for row in ROWS.values()}
+    assert own == {n for n in ENCODER_REGISTRY.names() if is_shipped(ENCODER_REGISTRY.get(n))}
+    heads = {column.head for column in COLUMNS.values()}
+    shipped = {n for n in HEAD_REGISTRY.names() if is_shipped(HEAD_REGISTRY.get(n))}
+    assert heads == shipped - {"LinearHead"}  # it has no texts, so it knows no unseen class
+
+
+def is_shipped(entry) -> bool:
+    """Other tests register parts of their own."""
+    return entry.__module__.startswith("slowfast.")
