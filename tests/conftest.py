@@ -58,3 +58,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw one video of each class for each list of the demo's data, once for all tests."""
+    from slowfast.datasets.demo_actions import Sizes, demo_actions
+
+    return demo_actions(tmp_path_factory.mktemp("demo_actions") / "data", sizes=Sizes(1, 1, 1))

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from slowfast.datasets.demo_actions import Sizes, demo_actions
-
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "add_a_method.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -85,12 +83,12 @@ def commands() -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, demo_data):
     """Return the folder in which all of the page was run, and what the driver saw."""
     folder = tmp_path_factory.mktemp("method")
-    demo_actions(folder / "data", sizes=Sizes(1, 1, 1))
+    (folder / "data").symlink_to(demo_data)
     few = (folder / "data" / "train.csv").read_text().splitlines()[:16]
-    (folder / "data" / "few.csv").write_text("\n".join(few))
+    (folder / "few.csv").write_text("\n".join(few))
     for text in (*blocks("python"), *blocks("yaml")):
         name = re.match(r"# file: (\S+)\n", text)
         assert name, f"a block without a file's name: {text[:60]!r}"
@@ -98,7 +96,7 @@ def done(tmp_path_factory):
     small = [
         *SMALL,
         "DATA.TRAIN_FILE",
-        "few.csv",
+        str(folder / "few.csv"),
         "DATA.PATH_TO_DATA_DIR",
         "data",
         "DATA.PATH_PREFIX",

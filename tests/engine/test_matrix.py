@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.datasets.demo_actions import Sizes, demo_actions
+from slowfast.datasets.demo_actions import Sizes
 from slowfast.engine import matrix as matrix_module
 from slowfast.engine import matrix_jobs
 from slowfast.engine.matrix import (
@@ -35,9 +35,9 @@ PAIRS = choose_pairs(["framewise:category", "framewise:frozen", "transf:category
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, demo_data):
     path = tmp_path_factory.mktemp("matrix")
-    demo_actions(path / "data", sizes=SIZES)
+    (path / "data").symlink_to(demo_data)
     return path
 
 
