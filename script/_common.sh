@@ -44,6 +44,16 @@ is_ready() {
   [ -x "$venv/bin/python" ] && [ "$(cat "$(stamp_of "$1")" 2>/dev/null)" = "$(fingerprint "$1")" ]
 }
 
+# answer_help ARGUMENTS: where nothing is installed yet, --help shows the script's own comment and
+# installs nothing; otherwise the tool behind the script answers.
+answer_help() {
+  case " $* " in *" --help "* | *" -h "*) ;; *) return ;; esac
+  [ -x "$venv/bin/python" ] && return
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+  echo "Nothing is installed yet; afterwards --help lists all options."
+  exit 0
+}
+
 # ensure_environment EXTRAS: make the environment and install the project with EXTRAS (separated by
 # commas), unless a stamp says that this has been done.
 ensure_environment() {

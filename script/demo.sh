@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
+answer_help "$@"
 ensure_environment report
 cd "$root"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(count_processors)}"

@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
+answer_help "$@"
 ensure_environment report,trunks
 cd "$root"
 # One thread for each process: the pairs are small and there are many of them.

@@ -96,6 +96,15 @@ def test_first_run_installs_and_a_second_one_does_not(checkout) -> None:
     assert checkout.log.read_text().splitlines() == ["tools/demo.py"]
 
 
+@pytest.mark.parametrize("name", ["demo.sh", "matrix.sh", "zero_shot.sh", "few_shot.sh"])
+def test_help_installs_nothing(checkout, name) -> None:
+    done = checkout.run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"script/{name}" in done.stdout
+    assert "Nothing is installed yet" in done.stdout
+    assert not (checkout.root / ".venv").exists()
+
+
 def test_environment_of_the_tests_serves_the_demo_too(checkout) -> None:
     checkout.run("test.sh", "-k", "a word")
     assert checkout.calls("pip install")[0].endswith("[report,dev,trunks]")
