@@ -17,8 +17,9 @@ def describe_test(cfg: Any, paths: Sequence[str]) -> dict[str, Any]:
     Keys: ``dataset`` (folder of TEXT.CLASSES, as ``ucf101`` of ``label_db/ucf101/classes.csv``;
     TEST.DATASET without that file), the files of classes, of the subset and of descriptors,
     ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list with its
-    ``shots``, ``seed``, and which model, which of its towers are tuned, with how many frames and
-    how much of the original CLIP.
+    ``shots``, ``seed``, and which model, with which ``encoder`` and ``head`` if not its own, what
+    stands in their options, which of its towers are tuned by which ``loss``, with how many frames
+    and how much of the original CLIP.
 
     Args:
         cfg: reads the sections that say so.
@@ -28,6 +29,11 @@ def describe_test(cfg: Any, paths: Sequence[str]) -> dict[str, Any]:
     data_name = Path(text.CLASSES).parent.name or cfg.TEST.DATASET
     return {
         "model": cfg.MODEL.MODEL_NAME,
+        "encoder": cfg.MODEL.ENCODER,
+        "head": cfg.MODEL.HEAD_NAME,
+        "temporal": "joint" if cfg.TEXT4VIS.JOINT else cfg.TEXT4VIS.TEMPORAL,
+        "classifier": cfg.CLASSIFIER.KIND,
+        "loss": cfg.MODEL.LOSS_FUNC,
         "arch": cfg.CLIP.ARCH,
         "trainable": cfg.CLIP.TRAINABLE,
         "num_frames": cfg.DATA.NUM_FRAMES,

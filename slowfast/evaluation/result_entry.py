@@ -164,9 +164,26 @@ def _start(path: str) -> str:
 
 def _variant(data: Mapping[str, Any]) -> str:
     """Say what differs from the defaults of a method."""
-    parts = []
+    return ", ".join([*_other_parts(data), *_other_texts(data)])
+
+
+def _other_parts(data: Mapping[str, Any]) -> list[str]:
+    """Say which parts of the model, or which training, are not the method's own."""
+    parts = [f"{side} {data[side]}" for side in ("encoder", "head") if data.get(side)]
+    if (temporal := data.get("temporal", "off")) != "off":
+        parts.append(f"temporal {temporal}")
+    if (rows := data.get("classifier", "clip_text")) != "clip_text":
+        parts.append(f"classifier {rows}")
+    if data.get("loss") == "ost_contrastive" and data["model"] != "OST":
+        parts.append("contrastive")
     if (tower := data.get("trainable")) in ("image", "text"):
         parts.append(f"{tower} tower tuned")
+    return parts
+
+
+def _other_texts(data: Mapping[str, Any]) -> list[str]:
+    """Say which texts, and which use of them, are not the method's own."""
+    parts = []
     if data.get("templates"):
         parts.append(f"templates {data['templates']}")
     if data.get("matching", "od_solver") != "od_solver":
@@ -181,7 +198,7 @@ def _variant(data: Mapping[str, Any]) -> str:
     counts = {match[1] for stem in stems if (match := re.search(r"_(\d+)$", stem))}
     if counts - {"4"}:
         parts.append(f"descriptors {'+'.join(sorted(counts))}")
-    return ", ".join(parts)
+    return parts
 
 
 def _figures(path: str | Path, data: Mapping[str, Any]) -> dict[str, float]:

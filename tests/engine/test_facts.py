@@ -40,3 +40,16 @@ def test_the_data_set_is_named_by_the_folder_of_its_classes(tmp_path):
     assert facts["dataset"] == "hmdb51"
     assert (facts["shots"], facts["test_list"], facts["seed"]) == (2, "val1.txt", 1)
     assert facts["test_videos"] == digest_of_videos(["a.avi"])
+
+
+def test_a_pair_of_its_own_is_told_from_the_model(tmp_path):
+    cfg = tiny_cfg(tmp_path).clone()
+    cfg.defrost()
+    assert (describe_test(cfg, [])["encoder"], describe_test(cfg, [])["head"]) == ("", "")
+    cfg.MODEL.ENCODER, cfg.TEXT4VIS.TEMPORAL = "Text4VisEncoder", "tokenshift"
+    cfg.MODEL.HEAD_NAME, cfg.CLASSIFIER.KIND = "FrozenClassifier", "orthogonal"
+    facts = describe_test(cfg, [])
+    assert (facts["encoder"], facts["temporal"]) == ("Text4VisEncoder", "tokenshift")
+    assert (facts["head"], facts["classifier"]) == ("FrozenClassifier", "orthogonal")
+    cfg.TEXT4VIS.JOINT = True
+    assert describe_test(cfg, [])["temporal"] == "joint"

@@ -182,6 +182,10 @@ def test_what_differs_gets_rows_and_protocols_get_tables(published):
         content(descriptors=["d/spatial_8.json"]),
         content(templates="own"),
         content(model="Mine"),
+        content(model="Mine", loss="ost_contrastive"),
+        content(encoder="VideoTrunk"),
+        content(encoder="Text4VisEncoder", temporal="tsm"),
+        content(head="FrozenClassifier", classifier="random"),
         content(arch="tests/tiny.json"),
         content(subset="label_db/demo_actions/seen.txt"),
     ]
@@ -191,7 +195,9 @@ def test_what_differs_gets_rows_and_protocols_get_tables(published):
     assert len(tables[1].rows) == 1 + len(others)
     assert {s.variant for s in settings} >= {
         *("", "matching pooled", "kinds spatial", "condition none", "descriptors 8"),
-        "templates own",
+        *("templates own", "contrastive", "encoder VideoTrunk"),
+        "encoder Text4VisEncoder, temporal tsm",
+        "head FrozenClassifier, classifier random",
     }
     assert {s.views for s in settings} == {"1x1", "4x3", "4x3, max of prob"}
     assert {s.arch for s in settings} == {"ViT-B-16", "tiny"}
