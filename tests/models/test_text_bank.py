@@ -139,3 +139,26 @@ def test_long_texts():
     with pytest.raises(UsageError, match="text of 92 tokens, at most 77"):
         TextBank([[long]])
     assert TextBank([[long]], long_text="truncate").ids_UL.shape == (1, 77)
+
+
+class Dropping(torch.nn.Module):
+    """A text tower of another library: dropout, and no forward that could be cut short."""
+
+    context_length = 77
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(49408, 8)
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, ids):
+        return self.dropout(self.table(ids)).sum(dim=1)
+
+
+def test_kept_features_are_made_without_dropout():
+    tower, bank = Dropping().train(), TextBank(TEXTS)
+    with torch.no_grad():
+        kept = bank.features(tower)
+    assert tower.dropout.training
+    tower.eval()
+    assert_close(kept, TextBank(TEXTS).features(tower).detach())

@@ -6,7 +6,8 @@ per class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from open_clip.transformer import TextTransformer
@@ -70,7 +71,8 @@ class TextBank(nn.Module):
     Distinct texts are encoded once per call, in chunks of similar length, each as long as its
     longest text. The features of the whole bank are kept and given out again as long as they cannot
     change: no gradient is wanted (or no parameter of the tower is trained), and the tower's
-    weights, device and precision are the same. ``train()`` drops them.
+    weights, device and precision are the same. ``train()`` drops them. Kept features are made
+    without dropout, whatever mode the model is in.
 
     Args:
         texts: K lists of N texts.
@@ -124,7 +126,7 @@ class TextBank(nn.Module):
         key = self._key(tower)
         if self._cached is None or self._cached[0] != key:
             # Ordinary tensors, also when called in inference mode: they may be used outside it.
-            with torch.inference_mode(False), torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad(), _evaluating(tower):
                 self._cached = (key, self._encode(tower, self.where_KN))
         return self._cached[1]
 
@@ -153,3 +155,14 @@ class TextBank(nn.Module):
 
 def _is_trained(tower: TextTransformer) -> bool:
     return torch.is_grad_enabled() and any(p.requires_grad for p in tower.parameters())
+
+
+@contextmanager
+def _evaluating(tower: nn.Module) -> Iterator[None]:
+    """Switch dropout off for the while; towers of other libraries have it."""
+    training = tower.training
+    tower.eval()
+    try:
+        yield
+    finally:
+        tower.train(training)

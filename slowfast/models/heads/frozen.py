@@ -6,8 +6,6 @@ Shapes: B videos, T frames, K classes, D joint dimension.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -83,7 +81,7 @@ class FrozenClassifier(nn.Module):
             assert self.rows_KD is not None
             return self.rows_KD.float()
         device = clip.logit_scale.device.type
-        with torch.no_grad(), torch.autocast(device, enabled=False), _evaluating(clip.text):
+        with torch.no_grad(), torch.autocast(device, enabled=False):
             return self.bank.features(clip.text)[:, 0].float()
 
     def forward(
@@ -146,14 +144,3 @@ def _from_file(path: str, vocabulary: ClassVocabulary, dim: int) -> Tensor:
             dim,
         )
     return fit_width(rows, dim)
-
-
-@contextmanager
-def _evaluating(tower: nn.Module) -> Iterator[None]:
-    """Switch dropout off for the while; the tower is constant, whatever the model is doing."""
-    training = tower.training
-    tower.eval()
-    try:
-        yield
-    finally:
-        tower.train(training)
