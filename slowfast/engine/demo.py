@@ -12,7 +12,6 @@ import json
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,14 +19,12 @@ from typing import Any, NamedTuple
 from slowfast.config import load_cfg
 from slowfast.config.paths import resolve_path
 from slowfast.datasets.demo_actions import Sizes
-from slowfast.datasets.generators import GENERATOR_REGISTRY
+from slowfast.engine.demo_data import draw_demo_data
 from slowfast.engine.explain import Explainer, confident_videos, draw_explanation
 from slowfast.engine.run import run
 from slowfast.errors import UsageError
 from slowfast.evaluation.results import write_json
 from slowfast.text import load_classes
-from slowfast.utils.logging import setup_logging
-from slowfast.utils.progress import ProgressLine, progress_line
 
 PARTS = ("unseen", "seen")
 CANDIDATES = 12  # videos among which the one to draw is chosen
@@ -99,7 +96,7 @@ def run_demo(demo: Demo) -> DemoResult:
     if demo.fresh:
         for seed in demo.seeds:
             shutil.rmtree(seed_folder(demo, seed), ignore_errors=True)
-    _make_data(demo)
+    draw_demo_data(demo.data, demo.sizes, output=demo.output, say=demo.say)
     results = [_finished(demo, seed) or _run_seed(demo, seed) for seed in demo.seeds]
     picture = seed_folder(demo, demo.seeds[0]) / "transport_plan.png"
     if not picture.is_file():
@@ -132,21 +129,6 @@ def _figure(result: DemoResult, part: str, method: str) -> str:
     if len(values) == 1:
         return f"{values[0]:.1f}"
     return f"{statistics.mean(values):.1f}  ({', '.join(f'{value:.1f}' for value in values)})"
-
-
-def _make_data(demo: Demo) -> None:
-    demo.say(f"data set {demo.data}: drawing what is not there yet")
-    setup_logging(demo.output)
-    with ExitStack() as stack:
-        lines: list[ProgressLine] = []
-
-        def report(done: int, total: int) -> None:
-            if not lines:
-                context = progress_line("auto", total, "drawing", log_period=100, start=done - 1)
-                lines.append(stack.enter_context(context))
-            lines[0].advance(1)
-
-        GENERATOR_REGISTRY.get("demo_actions")(demo.data, sizes=demo.sizes, report=report)
 
 
 def _settings(demo: Demo) -> dict[str, Any]:

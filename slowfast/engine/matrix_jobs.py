@@ -8,7 +8,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from datetime import timedelta
 from multiprocessing import get_context
 from threading import Thread
@@ -17,13 +16,11 @@ from typing import Any
 import cv2
 import torch
 
-from slowfast.datasets.generators import GENERATOR_REGISTRY
+from slowfast.engine.demo_data import draw_demo_data
 from slowfast.engine.matrix import COLUMNS, TEACHER, Matrix, Task, read_result, run_task
 from slowfast.engine.processes import run_workers
 from slowfast.errors import SlowFastError
 from slowfast.evaluation.results import atomic_write
-from slowfast.utils.logging import setup_logging
-from slowfast.utils.progress import ProgressLine, progress_line
 
 WAITING, RUNNING, DONE, FAILED = range(4)
 POLL_SECONDS = 0.2
@@ -53,7 +50,7 @@ def run_matrix(
     if fresh:
         for task in tasks:
             shutil.rmtree(matrix.folder(task), ignore_errors=True)
-    _make_data(matrix, say)
+    draw_demo_data(matrix.data, matrix.sizes, output=matrix.output, say=say)
     write_train_list(matrix)
     found = {task: read_result(matrix, task) for task in tasks}
     # A refusal is not kept: the pair may be possible by now (a package was installed).
@@ -77,21 +74,6 @@ def plan_tasks(matrix: Matrix) -> list[Task]:
     first = [TEACHER] if taught or TEACHER in matrix.pairs else []
     rest = [pair for pair in matrix.pairs if pair != TEACHER]
     return [Task(pair, seed) for seed in matrix.seeds for pair in (*first, *rest)]
-
-
-def _make_data(matrix: Matrix, say: Say) -> None:
-    say(f"data set {matrix.data}: drawing what is not there yet")
-    setup_logging(matrix.output)
-    with ExitStack() as stack:
-        lines: list[ProgressLine] = []
-
-        def report(done: int, total: int) -> None:
-            if not lines:
-                context = progress_line("auto", total, "drawing", log_period=100, start=done - 1)
-                lines.append(stack.enter_context(context))
-            lines[0].advance(1)
-
-        GENERATOR_REGISTRY.get("demo_actions")(matrix.data, sizes=matrix.sizes, report=report)
 
 
 def write_train_list(matrix: Matrix) -> None:
