@@ -158,7 +158,7 @@ def test_the_head_over_another_encoder_is_refused_in_its_own_words(done) -> None
     refused = done[1]["refused"]
     assert "VideoPromptHead needs ['context_BCD']" in refused
     assert "the prompt of a class depends on the video" in refused
-    assert "encoders that do: ContextEncoder" in refused
+    assert "other encoders that do: ContextEncoder" in refused
 
 
 @pytest.mark.parametrize("name", ["other_head", "mixed"])

@@ -147,11 +147,12 @@ def _check_pair(encoder: nn.Module, head: nn.Module) -> None:
     suitable = [
         name
         for name in ENCODER_REGISTRY.names()
-        if set(missing) <= set(getattr(ENCODER_REGISTRY.get(name), "provides", ()))
+        if ENCODER_REGISTRY.get(name) is not type(encoder)
+        and set(missing) <= set(getattr(ENCODER_REGISTRY.get(name), "provides", ()))
     ]
     raise UsageError(
         f"MODEL.HEAD_NAME {type(head).__name__} needs {missing} of the encoder "
         f"({'; '.join(requires[name] for name in missing)}), which MODEL.ENCODER "
-        f"{type(encoder).__name__} does not provide as configured; encoders that do: "
+        f"{type(encoder).__name__} does not provide as configured; other encoders that do: "
         f"{', '.join(suitable) or 'none'}"
     )
