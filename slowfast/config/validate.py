@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TEXT4VIS.HEAD": ("transf", "none"),
     "TEXT4VIS.TEMPORAL": ("off", "tsm", "tokenshift", "tokent1d"),
     "TEXT.LONG_TEXT": ("error", "truncate"),
+    "TRAIN.ACCUMULATION_TAIL": ("step", "carry"),
     "TRAIN.AMP_DTYPE": ("bfloat16", "float16"),
     "TRAIN.SCHEDULE_UNIT": ("step", "epoch"),
     "VAL.PROTOCOL": ("center", "legacy"),

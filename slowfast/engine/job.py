@@ -78,7 +78,8 @@ class Job:
         if self.cfg.TRAIN.SCHEDULE_UNIT == "epoch":
             iteration = 0
         step = epoch * self.iters + iteration
-        lr = self.schedule.lr_for_step(step, self.iters, self.stepper.accumulation)
+        stepper = self.stepper
+        lr = self.schedule.lr_for_step(step, self.iters, stepper.accumulation, carry=stepper.carry)
         set_lr(self.optimizer, lr)
         return lr
 
@@ -129,6 +130,8 @@ class Job:
         }
         if self.stepper.scaler.is_enabled():
             state["scaler_state"] = self.stepper.scaler.state_dict()
+        if self.stepper.carry:
+            state["left_over_gradients"] = self.stepper.left_over()
         return state
 
 
@@ -199,6 +202,12 @@ def _announce_batch(job: Job) -> None:
         raise UsageError(
             f"there is no training batch: the list gives {len(job.train_loader.dataset)} clips and "  # type: ignore[arg-type]
             f"TRAIN.BATCH_SIZE is {train.BATCH_SIZE}; lower it"
+        )
+    if job.stepper.carry and job.iters < job.stepper.accumulation:
+        raise UsageError(
+            f"TRAIN.ACCUMULATION_TAIL carry: {job.stepper.accumulation} iterations make a "
+            f"step, and an epoch has {job.iters}, so that none would ever be made; lower "
+            "TRAIN.ACCUMULATION_STEPS or TRAIN.TOTAL_BATCH_SIZE, or use step"
         )
     least = getattr(job.loss, "min_batch", 1)
     if micro < least:

@@ -102,5 +102,7 @@ def restore(job: Job, state: Mapping[str, Any], source: str) -> None:
     for name, part in parts.items():
         if name not in missing:
             part.load_state_dict(state[name])
+    if job.stepper.carry:
+        job.stepper.take_over(state.get("left_over_gradients", {}))
     if missing:
         logger.warning(f"{source} has no {', '.join(missing)}: these start anew")

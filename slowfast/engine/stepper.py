@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.errors import UsageError
-from slowfast.solver.optimizer import grad_norm
+from slowfast.solver.optimizer import grad_norm, unwrap
 from slowfast.structures import ModelOutput
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -34,17 +34,21 @@ class MicroStep(NamedTuple):
     grad_norm: Tensor | None
 
 
-def accumulation_group(iteration: int, iters: int, accumulation: int) -> tuple[int, int]:
+def accumulation_group(
+    iteration: int, iters: int, accumulation: int, *, carry: bool = False
+) -> tuple[int, int]:
     """Return (position in its optimizer step, micro-steps of that step) of a micro-step.
 
     Groups start anew with each epoch. The last one of an epoch may be shorter; it is stepped with
-    its own divisor. (The released OST code throws it away.)
+    its own divisor. (The released OST code throws it away.) With ``carry`` it is not stepped.
 
     >>> [accumulation_group(i, 5, 2) for i in range(5)]
     [(0, 2), (1, 2), (0, 2), (1, 2), (0, 1)]
+    >>> accumulation_group(4, 5, 2, carry=True)
+    (0, 2)
     """
     start = iteration // accumulation * accumulation
-    return iteration - start, min(accumulation, iters - start)
+    return iteration - start, accumulation if carry else min(accumulation, iters - start)
 
 
 def _detach(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -59,6 +63,9 @@ class Stepper:
             used for all but the last micro-step of a step.
         optimizer: what steps.
         accumulation: micro-steps of one optimizer step.
+        carry: keep the gradients that an epoch's last micro-steps leave over, and add them to the
+            first step of the next epoch, as released by Text4Vis. They are part of the state:
+            ``left_over`` before saving, ``take_over`` on resuming.
         amp_dtype: autocast to this type, or None for full precision. float16 needs loss scaling.
         clip_value: largest absolute value of a gradient's entry, or None.
         clip_l2norm: largest L2 norm of the whole gradient, or None; ``clip_value`` wins.
@@ -70,6 +77,7 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         *,
         accumulation: int = 1,
+        carry: bool = False,
         amp_dtype: torch.dtype | None = None,
         clip_value: float | None = None,
         clip_l2norm: float | None = None,
@@ -77,6 +85,7 @@ class Stepper:
         self.model = model
         self.optimizer = optimizer
         self.accumulation = accumulation
+        self.carry = carry
         self.amp_dtype = amp_dtype
         self.clip_value = clip_value
         self.clip_l2norm = clip_l2norm
@@ -88,7 +97,7 @@ class Stepper:
     def from_cfg(
         cls, cfg: Any, model: nn.Module, optimizer: torch.optim.Optimizer, accumulation: int
     ) -> Stepper:
-        """Read precision and clipping from ``cfg``; raises UsageError for an unknown type."""
+        """Read precision, clipping and the tail of ``cfg``; UsageError for an unknown type."""
         amp_dtype = None
         if cfg.TRAIN.MIXED_PRECISION:
             if cfg.TRAIN.AMP_DTYPE not in AMP_DTYPES:
@@ -101,6 +110,7 @@ class Stepper:
             model,
             optimizer,
             accumulation=accumulation,
+            carry=cfg.TRAIN.ACCUMULATION_TAIL == "carry",
             amp_dtype=amp_dtype,
             clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
             clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
@@ -121,11 +131,10 @@ class Stepper:
             iteration: micro-step within the epoch, from 0.
             iters: micro-steps of the epoch.
         """
-        position, group = accumulation_group(iteration, iters, self.accumulation)
+        position, group = accumulation_group(iteration, iters, self.accumulation, carry=self.carry)
         last = position == group - 1
-        if position == 0:
-            self.optimizer.zero_grad(set_to_none=True)
-        with self._no_sync(last):
+        # What is carried over is averaged over the processes, so that any one can save it.
+        with self._no_sync(last or iteration == iters - 1):
             enabled = self.amp_dtype is not None
             with torch.autocast(self.device_type, dtype=self.amp_dtype, enabled=enabled):
                 terms, output = compute()
@@ -135,8 +144,19 @@ class Stepper:
         plain = ModelOutput(output.logits.detach(), None, _detach(output.extras))
         return MicroStep(loss.detach(), _detach(terms), plain, norm)
 
-    def _no_sync(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        if last or not isinstance(self.model, nn.parallel.DistributedDataParallel):
+    def left_over(self) -> dict[str, Tensor]:
+        """Return the gradients that wait for the next epoch by parameter name, or nothing."""
+        named = unwrap(self.model).named_parameters()
+        return {name: p.grad for name, p in named if p.grad is not None}
+
+    def take_over(self, gradients: Mapping[str, Tensor]) -> None:
+        """Go on from what ``left_over`` returned."""
+        parameters = dict(unwrap(self.model).named_parameters())
+        for name, gradient in gradients.items():
+            parameters[name].grad = gradient.to(parameters[name].device)
+
+    def _no_sync(self, together: bool) -> contextlib.AbstractContextManager[None]:
+        if together or not isinstance(self.model, nn.parallel.DistributedDataParallel):
             return contextlib.nullcontext()
         return self.model.no_sync()
 
@@ -150,4 +170,5 @@ class Stepper:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.clip_l2norm, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
         return norm

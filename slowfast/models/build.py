@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from slowfast.errors import UsageError
 from slowfast.models.registry import MODEL_REGISTRY
 from slowfast.models.video_text import VideoTextModel
+from slowfast.solver.optimizer import unwrap
 from slowfast.structures import ModelOutput, VideoBatch
 from slowfast.utils.distributed import get_world_size
 
@@ -72,11 +73,6 @@ def call_model(model: nn.Module, batch: VideoBatch) -> ModelOutput:
         output = output[0]
     assert isinstance(output, Tensor), f"{type(unwrap(model)).__name__} returned {type(output)}"
     return ModelOutput(output)
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside DistributedDataParallel, or the model itself."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def _choose_device(num_gpus: int, gpu_id: int | None) -> torch.device:

@@ -126,17 +126,20 @@ class Schedule:
         slope = (peak - self.warmup_start_lr) / self.warmup_epochs
         return self.warmup_start_lr + epoch * slope
 
-    def lr_for_step(self, iteration: int, iters_per_epoch: int, accumulation: int = 1) -> float:
+    def lr_for_step(
+        self, iteration: int, iters_per_epoch: int, accumulation: int = 1, *, carry: bool = False
+    ) -> float:
         """Return the rate to use at micro-step ``iteration`` (counted over the whole training).
 
         Args:
             iteration: micro-step, from 0.
             iters_per_epoch: micro-steps of an epoch.
             accumulation: micro-steps of one optimizer step; an epoch's last step may have fewer.
+            carry: an epoch ends without a step where its last one would have fewer.
         """
         iteration = last_update(iteration, iters_per_epoch, self.update_period)
         if POLICIES[self.policy].lagging:
-            iteration = previous_step(iteration, iters_per_epoch, accumulation)
+            iteration = previous_step(iteration, iters_per_epoch, accumulation, carry=carry)
         return self.lr_at(iteration / iters_per_epoch)
 
 
@@ -156,17 +159,21 @@ def last_update(iteration: int, iters_per_epoch: int, period: int) -> int:
     return epoch * iters_per_epoch + max(0, (within + 1) // period * period - 1)
 
 
-def previous_step(iteration: int, iters_per_epoch: int, accumulation: int) -> int:
+def previous_step(
+    iteration: int, iters_per_epoch: int, accumulation: int, *, carry: bool = False
+) -> int:
     """Return the micro-step at which the optimizer last stepped before ``iteration``.
 
     Micro-step i of an epoch steps when (i + 1) is a multiple of ``accumulation``, and the last one
-    always does. Before the first step the answer is 0.
+    always does unless its gradients are carried over. Before the first step the answer is 0.
 
     >>> [previous_step(i, 5, 2) for i in range(8)]
     [0, 0, 1, 1, 3, 4, 4, 6]
     """
     epoch, within = divmod(iteration, iters_per_epoch)
     done = within // accumulation * accumulation
+    if carry and done == 0:
+        done = -(iters_per_epoch % accumulation)
     return max(0, epoch * iters_per_epoch + done - 1)
 
 

@@ -62,6 +62,18 @@ def test_with_accumulation_the_step_is_finished_first(tmp_path, monkeypatch, unb
     assert_same_training(broken_state, state)
 
 
+@pytest.mark.parametrize("at", [(0, 1), (0, 2), (1, 1)])
+def test_gradients_that_an_epoch_leaves_over_survive(tmp_path, monkeypatch, unbroken, at):
+    opts = ("TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.ACCUMULATION_TAIL", "carry")
+    losses, state = unbroken(*opts)
+    assert state["left_over_gradients"], "three micro-steps of an epoch leave one over"
+    broken_losses, broken_state = interrupt_and_resume(tmp_path / "broken", monkeypatch, at, *opts)
+    assert broken_losses == losses
+    assert_same_training(broken_state, state)
+    for name, gradient in state["left_over_gradients"].items():
+        assert torch.equal(broken_state["left_over_gradients"][name], gradient), name
+
+
 @pytest.mark.parametrize(
     "opts",
     [

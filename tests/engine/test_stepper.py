@@ -18,16 +18,16 @@ def make_model():
     return nn.Linear(4, 2)
 
 
+def loss_of(model, x):
+    out = model(x)
+    return {"square": out.square().mean(), "sum": out.mean()}, ModelOutput(out)
+
+
 def run(model, optimizer, data, *, iters, **options):
     """Feed ``data`` (one micro-batch per entry) and return the micro-steps."""
     stepper = Stepper(model, optimizer, **options)
-
-    def compute(x):
-        out = model(x)
-        return {"square": out.square().mean(), "sum": out.mean()}, ModelOutput(out)
-
     return [
-        stepper.micro_step(lambda x=x: compute(x), iteration=i, iters=iters)
+        stepper.micro_step(lambda x=x: loss_of(model, x), iteration=i, iters=iters)
         for i, x in enumerate(data)
     ]
 
@@ -64,6 +64,35 @@ def test_an_incomplete_tail_is_stepped_with_its_own_divisor():
     run(by_hand, sgd(by_hand), data[:2].flatten(0, 1)[None], iters=1)
     run(by_hand, sgd(by_hand), data[2:], iters=1)
     torch.testing.assert_close(model.weight, by_hand.weight)
+
+
+def test_a_tail_that_is_carried_joins_the_first_step_of_the_next_epoch():
+    """Text4Vis: gradients are cleared after a step only, and the divisor is constant."""
+    data = torch.randn(6, 2, 4)
+    model, resumed, by_hand = make_model(), make_model(), make_model()
+    stepper = Stepper(model, sgd(model), accumulation=2, carry=True)
+    norms = []
+    for x, i in zip(data, (0, 1, 2, 0, 1, 2)):
+        norms.append(stepper.micro_step(lambda x=x: loss_of(model, x), iteration=i, iters=3))
+        if len(norms) == 3:  # the epoch's end
+            resumed.load_state_dict(model.state_dict())
+            later = Stepper(resumed, sgd(resumed), accumulation=2, carry=True)
+            later.take_over({name: g.clone() for name, g in stepper.left_over().items()})
+    assert [step.grad_norm is not None for step in norms] == [False, True, False] * 2
+
+    optimizer = sgd(by_hand)
+    for number, x in enumerate(data):
+        (sum(loss_of(by_hand, x)[0].values()) / 2).backward()
+        if number in (1, 4):
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.testing.assert_close(model.weight, by_hand.weight)
+    torch.testing.assert_close(model.weight.grad, by_hand.weight.grad)
+
+    for x, i in zip(data[3:], range(3)):
+        later.micro_step(lambda x=x: loss_of(resumed, x), iteration=i, iters=3)
+    assert torch.equal(resumed.weight, model.weight)
+    assert torch.equal(resumed.weight.grad, model.weight.grad)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +170,8 @@ def test_no_gradient_at_all_is_stepped_without_an_error():
 
 
 def make_cfg(**train):
-    options = {"MIXED_PRECISION": True, "AMP_DTYPE": "bfloat16"} | train
+    options = {"MIXED_PRECISION": True, "AMP_DTYPE": "bfloat16", "ACCUMULATION_TAIL": "step"}
+    options |= train
     solver = SimpleNamespace(CLIP_GRAD_VAL=None, CLIP_GRAD_L2NORM=1.0)
     return SimpleNamespace(TRAIN=SimpleNamespace(**options), SOLVER=solver)
 
@@ -154,6 +184,9 @@ def test_options_are_read_once():
     assert stepper.accumulation == 2
     off = Stepper.from_cfg(make_cfg(MIXED_PRECISION=False), model, sgd(model), accumulation=1)
     assert off.amp_dtype is None
+    assert not off.carry
+    carrying = make_cfg(ACCUMULATION_TAIL="carry")
+    assert Stepper.from_cfg(carrying, model, sgd(model), accumulation=2).carry
 
 
 def test_unknown_precision_is_refused():

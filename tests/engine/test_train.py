@@ -253,8 +253,16 @@ def _train(folder, *opts):
     return
 
 
-def test_two_processes_train_like_one(tmp_path):
-    opts = ("MODEL.DROPOUT_RATE", 0.0, "TRAIN.ACCUMULATION_STEPS", 2, "SOLVER.MAX_EPOCH", 2)
+def test_carrying_needs_a_step_in_an_epoch(tmp_path):
+    opts = ("TRAIN.ACCUMULATION_STEPS", 4, "TRAIN.ACCUMULATION_TAIL", "carry")
+    with pytest.raises(UsageError, match="carry: 4 iterations make a step, and an epoch has 3"):
+        build_job(tiny_cfg(tmp_path, *opts))
+
+
+@pytest.mark.parametrize("tail", ["step", "carry"])
+def test_two_processes_train_like_one(tmp_path, tail):
+    accumulation = ("TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.ACCUMULATION_TAIL", tail)
+    opts = ("MODEL.DROPOUT_RATE", 0.0, "SOLVER.MAX_EPOCH", 2, *accumulation)
     train(tiny_cfg(tmp_path / "one", *opts))
     run_two_processes(_train, tmp_path / "two", *opts)
     one, two = last_state(tmp_path / "one"), last_state(tmp_path / "two")

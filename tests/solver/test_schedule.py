@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from slowfast.errors import UsageError
@@ -187,6 +187,17 @@ def test_previous_step_agrees_with_counting(iteration, iters, accumulation):
         if within % accumulation == 0 or within == iters:
             last = i
     assert previous_step(iteration, iters, accumulation) == last
+
+
+@given(iteration=st.integers(0, 200), iters=st.integers(1, 20), accumulation=st.integers(1, 8))
+@settings(max_examples=200, deadline=None)
+def test_previous_step_agrees_with_counting_where_the_tail_is_carried(
+    iteration, iters, accumulation
+):
+    assume(accumulation <= iters)
+    steps = [i for i in range(iteration) if (i % iters + 1) % accumulation == 0]
+    found = previous_step(iteration, iters, accumulation, carry=True)
+    assert found == (steps[-1] if steps else 0)
 
 
 @given(epoch=st.floats(0, 22))
