@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -21,7 +22,8 @@ def load_test_weights(cfg: Any, model: nn.Module) -> str:
     """Load what is tested into ``model`` and return its description.
 
     In this order: TEST.CHECKPOINT_FILE_PATH, the newest checkpoint of OUTPUT_DIR,
-    TRAIN.CHECKPOINT_FILE_PATH, and what the model was built with if that is a pretrained CLIP.
+    TRAIN.CHECKPOINT_FILE_PATH, and what the model was built with if that is a pretrained CLIP and
+    nothing else.
     With TEST.CLIP_RATIO r every parameter of CLIP becomes r x original + (1 - r) x loaded, where
     the original is what the model was just built with (Open-VCLIP's patching; OST uses 0.2). What
     an encoder adds to CLIP's modules has no original and stays as loaded.
@@ -38,7 +40,7 @@ def load_test_weights(cfg: Any, model: nn.Module) -> str:
     original = {name: value.detach().clone() for name, value in model.named_parameters()}
     source = _load(cfg, model)
     if source is None:
-        return _untrained(cfg)
+        return _untrained(cfg, model)
     if ratio > 0:
         _mix_original(model, original, ratio)
         source = f"{source} x {1 - ratio:g} + {pretrained} x {ratio:g}"
@@ -77,18 +79,41 @@ def load_starting_weights(cfg: Any, model: nn.Module, *, strict: bool = True) ->
     )
 
 
-def _untrained(cfg: Any) -> str:
-    if cfg.CLIP.PRETRAINED:
-        logger.info(f"testing {cfg.CLIP.PRETRAINED} without further training")
-        return str(cfg.CLIP.PRETRAINED)
+def _untrained(cfg: Any, model: nn.Module) -> str:
+    pretrained = cfg.CLIP.PRETRAINED
+    new = _not_of_clip(model)
+    if pretrained and not new:
+        logger.info(f"testing {pretrained} without further training")
+        return str(pretrained)
     if not cfg.TEST.ALLOW_RANDOM_WEIGHTS:
+        empty = "TEST.CHECKPOINT_FILE_PATH, TRAIN.CHECKPOINT_FILE_PATH"
+        empty = f"{empty} are" if pretrained else f"{empty} and CLIP.PRETRAINED are"
+        random = (
+            f", and CLIP.PRETRAINED {pretrained} leaves {', '.join(new[:2])}"
+            f"{f' and {len(new) - 2} more' * (len(new) > 2)} random"
+        )
         raise UsageError(
-            f"no weights to test: no checkpoint in {cfg.OUTPUT_DIR}, and "
-            "TEST.CHECKPOINT_FILE_PATH, TRAIN.CHECKPOINT_FILE_PATH and CLIP.PRETRAINED are empty; "
+            f"no weights to test: no checkpoint in {cfg.OUTPUT_DIR}, and {empty} empty"
+            f"{random * bool(pretrained)}; "
             "name one, or test random weights with TEST.ALLOW_RANDOM_WEIGHTS True"
         )
     logger.warning("testing RANDOM weights (TEST.ALLOW_RANDOM_WEIGHTS): the figures mean nothing")
     return "random"
+
+
+def _not_of_clip(model: nn.Module) -> list[str]:
+    """Return the parameters in use that a CLIP file does not have: encoder's, head's, additions."""
+    encoder = getattr(model, "encoder", None)
+    added, unused = (getattr(encoder, part, ()) for part in ("added", "frozen"))
+    return [
+        name
+        for name, _ in model.named_parameters()
+        if (not name.startswith("clip.") or _matches(name, added)) and not _matches(name, unused)
+    ]
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -> None:
@@ -97,7 +122,7 @@ def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -
     own = {
         name: value
         for name, value in model.named_parameters()
-        if name.startswith("clip.") and not any(fnmatchcase(name, part) for part in added)
+        if name.startswith("clip.") and not _matches(name, added)
     }
     base = {name: original[name] for name in own}
     tuned = {name: value.detach() for name, value in own.items()}

@@ -76,7 +76,29 @@ def test_random_weights_need_permission(tmp_path):
 
 def test_a_pretrained_clip_is_tested_as_it_is(tmp_path):
     model = Towers(5.0)
-    assert loaded(make_cfg(tmp_path, pretrained="openai"), model) == ("openai", 5.0)
+    del model.head
+    assert load_test_weights(make_cfg(tmp_path, pretrained="openai"), model) == "openai"
+    assert model.clip.visual.bias.tolist() == [5.0, 5.0]
+
+
+def test_a_pretrained_clip_under_random_parts_needs_permission(tmp_path):
+    cfg = make_cfg(tmp_path, pretrained="openai")
+    with pytest.raises(UsageError, match="openai leaves head.weight, head.bias random; name one"):
+        load_test_weights(cfg, Towers())
+    cfg.TEST.ALLOW_RANDOM_WEIGHTS = True
+    assert load_test_weights(cfg, Towers()) == "random"
+
+
+def test_what_an_encoder_adds_to_clip_is_random_too_unless_it_is_not_used(tmp_path):
+    cfg, model = make_cfg(tmp_path, pretrained="openai"), Towers()
+    del model.head
+    model.encoder = nn.Module()
+    model.encoder.temporal = nn.Linear(2, 2)
+    model.encoder.frozen, model.encoder.added = ("encoder.temporal.*",), ()
+    assert load_test_weights(cfg, model) == "openai"
+    model.encoder.added = ("clip.visual.bias",)
+    with pytest.raises(UsageError, match="leaves clip.visual.bias random"):
+        load_test_weights(cfg, model)
 
 
 def test_missing_keys_are_refused_unless_allowed(tmp_path):
