@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Zero-shot: train on DATASET (kinetics400), test on UCF-101, HMDB-51, Kinetics-600: all splits.
+# Zero-shot: train on DATASET (kinetics400), test on all splits of the others that METHOD was tested on.
 #   DATA_ROOT=/data script/zero_shot.sh OST kinetics400 [--weights FILE] [--dry-run] [-- KEY VALUE...]
 # All options: script/zero_shot.sh --help. The card of the protocol: docs/protocols.md.
 set -euo pipefail
