@@ -162,7 +162,8 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(value in choices, f"{key} is {value!r}: choose one of {', '.join(choices)}")
+    known = ", ".join(choice or "(empty)" for choice in choices)
+    _require(value in choices, f"{key} is {value!r}: choose one of {known}")
 
 
 def _check_list(key: str, values: list[str], choices: tuple[str, ...]) -> None:

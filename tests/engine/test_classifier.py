@@ -220,6 +220,8 @@ def test_a_folder_without_an_encoder(classes, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "no text encoder and tokenizer there" in said
     assert said.count("\n") == 1
+    assert main([*call, "--transformers", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such folder" in capsys.readouterr().err
     assert not (tmp_path / "x.npz").exists()
 
 

@@ -6,6 +6,7 @@ Shapes: K classes, L tokens, W the encoder's width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -79,6 +80,8 @@ def _load(source: str) -> tuple[Any, Any]:
         raise UsageError(
             "transformers is not installed: pip install 'ost-slowfast[classifiers]'"
         ) from None
+    if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
+        raise UsageError(f"{source}: no such folder; name one, or a model of the Hugging Face hub")
     transformers.utils.logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)

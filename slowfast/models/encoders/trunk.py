@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -85,7 +86,10 @@ def build_trunk(arch: str) -> nn.Module:
         UsageError: pytorchvideo is not installed; unknown name, builder or argument; no such file.
     """
     try:
-        from pytorchvideo.models import hub, resnet, vision_transformers, x3d
+        with warnings.catch_warnings():
+            # Its own use of torch.jit, which nobody here can change.
+            warnings.simplefilter("ignore", FutureWarning)
+            from pytorchvideo.models import hub, resnet, vision_transformers, x3d
     except ImportError as error:
         raise UsageError(
             f"MODEL.ENCODER VideoTrunk needs pytorchvideo ({error}): pip install 'pytorchvideo'"
