@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from inspect import signature
 from types import MethodType
 from typing import Any
 
@@ -44,6 +45,10 @@ def build_model(cfg: Any, gpu_id: int | None = None) -> nn.Module:
     entry = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)
     model: nn.Module = entry(cfg)
     if cfg.BN.NORM_TYPE == "sync_batchnorm":
+        if device.type == "cpu" and get_world_size() > 1:
+            raise UsageError(
+                "BN.NORM_TYPE sync_batchnorm needs GPUs, and NUM_GPUS is 0: use batchnorm"
+            )
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if cfg.MODEL.FROZEN_BN:
         _keep_statistics(model)
@@ -118,13 +123,21 @@ def _compile(model: nn.Module) -> None:
     logger.info("torch.compile is on for %s", type(part).__name__)
 
 
+def _buffer_option() -> str:
+    """Return the name under which this torch takes "send buffers before each forward"."""
+    new = "forward_sync_buffers"
+    return new if new in signature(DistributedDataParallel).parameters else "broadcast_buffers"
+
+
 def _distribute(model: nn.Module, device: torch.device, *, fp16_allreduce: bool) -> nn.Module:
+    # Only running statistics differ between processes; token ids need not travel each step.
+    differ = any(isinstance(module, _BatchNorm) for module in model.modules())
+    buffers: dict[str, Any] = {_buffer_option(): differ}
     wrapped = DistributedDataParallel(
         model,
         device_ids=[device] if device.type == "cuda" else None,
         find_unused_parameters=bool(getattr(model, "find_unused_parameters", False)),
-        # Only running statistics differ between processes; token ids need not travel each step.
-        broadcast_buffers=any(isinstance(module, _BatchNorm) for module in model.modules()),
+        **buffers,
     )
     if fp16_allreduce:
         wrapped.register_comm_hook(None, default_hooks.fp16_compress_hook)

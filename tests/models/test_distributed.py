@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
+from slowfast.errors import UsageError
 from slowfast.models import build_loss, build_model, call_model, unwrap
 from slowfast.structures import VideoBatch
 from slowfast.utils.distributed import get_rank, get_world_size
@@ -93,6 +94,18 @@ def test_drawn_rows_are_the_same_everywhere(tiny_cfg, kind):
     cfg = tiny_cfg("CLIP", "MODEL.HEAD_NAME", "FrozenClassifier", "CLASSIFIER.KIND", kind)
     first, second = run_two_processes(_rows, cfg)
     assert torch.equal(first, second)
+
+
+def _refused(cfg: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        build_model(cfg)
+    return str(caught.value)
+
+
+def test_statistics_are_not_shared_between_cpus(tiny_cfg):
+    cfg = tiny_cfg("CLIP", "BN.NORM_TYPE", "sync_batchnorm")
+    for said in run_two_processes(_refused, cfg):
+        assert "sync_batchnorm needs GPUs, and NUM_GPUS is 0: use batchnorm" in said
 
 
 class Unused(nn.Module):
