@@ -109,18 +109,31 @@ def one_label_map(probabilities: Tensor, labels: Tensor, *, double_softmax: bool
     Args:
         probabilities: V x K, comparable between videos (after one softmax).
         labels: int64 V.
-        double_softmax: parity: Text4Vis. It takes the softmax of the probabilities once more, which
-            changes the order of the videos, and counts a class without videos as 0; otherwise such
-            a class is left out. NaN without videos.
+        double_softmax: parity: Text4Vis; see ``published_map``. NaN without videos.
     """
     if not len(labels):
         return math.nan
-    num_classes = probabilities.shape[1]
-    hot = torch.nn.functional.one_hot(labels, num_classes)
-    if not double_softmax:
-        return mean_average_precision(probabilities, hot)
-    value = mean_average_precision(probabilities.double().softmax(dim=1), hot)
-    return value * len(labels.unique()) / num_classes
+    hot = torch.nn.functional.one_hot(labels, probabilities.shape[1])
+    return (published_map if double_softmax else mean_average_precision)(probabilities, hot)
+
+
+def published_map(probabilities: Tensor, hot: Tensor) -> float:
+    """Return the mean average precision in percent as Text4Vis's released script computes it.
+
+    The softmax is taken once more, which changes the order of the videos, and a class without
+    videos counts as 0. parity: that softmax is in float32, where small probabilities become equal,
+    and equal videos stand in whatever order ``torch.sort`` leaves them: of sharp scores both move
+    the figure.
+
+    Args:
+        probabilities: V x K.
+        hot: one-hot labels V x K.
+    """
+    order = probabilities.float().softmax(dim=1).sort(dim=0, descending=True).indices
+    hit = hot.gather(0, order).double()
+    ranks = torch.arange(1, len(hit) + 1, device=hit.device).unsqueeze(1)
+    precision = hit.cumsum(dim=0) / ranks
+    return float(((precision * hit).sum(dim=0) / hit.sum(dim=0).clamp(min=1)).mean()) * 100.0
 
 
 def harmonic_mean(first: float, second: float) -> float:

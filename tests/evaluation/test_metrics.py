@@ -124,11 +124,32 @@ def test_a_second_softmax_changes_the_order_between_videos() -> None:
     assert _map_by_the_words(twice, labels.numpy())[0] == 0.5
 
 
-def test_a_second_softmax_keeps_small_probabilities_apart() -> None:
-    # In float32 exp(1e-9) and exp(2e-9) are both 1.
-    scores = torch.tensor([[1e-9, 1 - 1e-9], [2e-9, 1 - 2e-9], [3e-9, 1 - 3e-9]])
-    found = metrics.one_label_map(scores.double(), torch.tensor([1, 0, 1]), double_softmax=True)
-    assert found == pytest.approx(100 * (1 / 2 + (1 / 1 + 2 / 3) / 2) / 2, abs=1e-3)
+def _map_as_released(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    """One class after the other, one video after the other, in float32 and in torch's own order."""
+    values = []
+    for k, column in enumerate(scores.float().softmax(dim=1).unbind(1)):
+        found, precisions = 0, []
+        for rank, video in enumerate(torch.sort(column, 0, True)[1].tolist(), start=1):
+            if labels[video] == k:
+                found += 1
+                precisions.append(found / rank)
+        values.append(sum(precisions) / max(1, len(precisions)))
+    return 100 * sum(values) / len(values)
+
+
+@pytest.mark.parametrize("scale", [5.0, 100.0])  # at 100 float32 makes many of them equal
+@pytest.mark.parametrize("classes_with_videos", [8, 6])
+def test_a_second_softmax_is_that_of_the_released_script(
+    scale: float, classes_with_videos: int
+) -> None:
+    generator = torch.Generator().manual_seed(int(scale))
+    for _ in range(10):
+        labels = torch.randint(classes_with_videos, (60,), generator=generator)
+        cosines = 0.12 * torch.randn(60, 8, generator=generator)
+        cosines[range(60), labels] += 0.05
+        scores = (scale * cosines).softmax(dim=1)
+        found = metrics.one_label_map(scores, labels, double_softmax=True)
+        assert found == pytest.approx(_map_as_released(scores, labels), abs=1e-4)
 
 
 def test_one_label_map_of_a_real_size_takes_no_accuracy_from_its_ranks() -> None:
