@@ -21,6 +21,9 @@ logger = get_logger(__name__)
 
 MIN_SHARE = 0.5  # of the model's tensors, below which a lenient load is refused as well
 POSITIONS = "visual.positional_embedding"
+# A batch norm's count of batches, which some exports leave out. As in torch, its absence does no
+# harm: it is read only by norms without a momentum.
+COUNTERS = ("*.num_batches_tracked",)
 
 
 class Misfit(NamedTuple):
@@ -38,7 +41,8 @@ class Misfit(NamedTuple):
 class LoadReport:
     """What became of every key; ``renamed`` maps the file's names to ours.
 
-    ``kept``: absent from this kind of file by design, so that the model's pretrained value stays.
+    ``kept``: absent from this kind of file by design, so that the model's pretrained value stays,
+    and batch counts of batch norms that the file left out.
     ``surplus``: the model has no such key. ``resized``: interpolated or inflated to fit.
     """
 
@@ -107,9 +111,9 @@ def load_weights(
     }
     report = LoadReport(str(path), adapted.kind, renamed=adapted.renamed, dropped=adapted.dropped)
     fitting = _compare(adapted, own, report, inflate, interpolate_positions)
-    if pretrained:
-        report.kept = [key for key in report.missing if matches(key, adapted.absent)]
-        report.missing = [key for key in report.missing if key not in report.kept]
+    spared = (*COUNTERS, *(adapted.absent if pretrained else ()))
+    report.kept = [key for key in report.missing if matches(key, spared)]
+    report.missing = [key for key in report.missing if key not in report.kept]
     if strict:
         _refuse_unfit(report, adapted.absent)
     elif len(report.matched) < MIN_SHARE * len(own):

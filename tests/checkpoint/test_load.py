@@ -71,6 +71,25 @@ def test_vifi_keeps_the_token_embedding_only_of_a_pretrained_clip(tmp_path):
     assert torch.equal(model.clip.visual.proj, weights.ours()["clip.visual.proj"])
 
 
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_batch_norms_may_come_without_their_batch_counts(tmp_path, pretrained):
+    state = Holder(1, layers=[1, 1, 1, 1], width=8).state_dict()
+    full = {key: value + (value.ndim == 0) for key, value in state.items()}
+    counts = [key for key in full if key.endswith("num_batches_tracked")]
+    assert counts
+    bare = {key: value for key, value in full.items() if key not in counts}
+    model = Holder(layers=[1, 1, 1, 1], width=8)
+    report = load_weights(model, save(tmp_path / "bare.pt", bare), pretrained=pretrained)
+    assert report.clean
+    assert report.kept == counts
+    assert same(model, bare)
+    path = save(tmp_path / "short.pt", {k: v for k, v in bare.items() if "running_var" not in k})
+    with pytest.raises(UsageError, match=r"keys of the model are missing \(clip.*running_var"):
+        load_weights(model, path, pretrained=pretrained)
+    load_weights(model, save(tmp_path / "full.pt", full))
+    assert same(model, full)
+
+
 def test_other_archs_are_refused_with_both_shapes(tmp_path):
     path = save(tmp_path / "x.pth", weights.flat(weights.ours()))
     wanted = r"another arch.*conv1\.weight is \(32, 3, 16, 16\) in the file and \(32, 3, 8, 8\) in"
