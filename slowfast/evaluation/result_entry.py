@@ -21,6 +21,8 @@ K400 = re.compile(r"k(inetics)?[-_]?400", re.IGNORECASE)
 TOPS = ("top1", "top5")
 HALF = "half_"  # before the name of a column of half-class accuracies
 FEW_SHOT, BASE_TO_NOVEL = "few_shot", "base_to_novel"
+# Protocols whose tables say what the training started from.
+TUNED = (FEW_SHOT, BASE_TO_NOVEL, "fully_supervised")
 
 
 class Setting(NamedTuple):
@@ -130,7 +132,6 @@ def parse_result(
 def _setting(data: Mapping[str, Any], published: PublishedTables) -> Setting:
     protocol, arch = data["protocol"], data["arch"]
     own = {} if protocol == BASE_TO_NOVEL else {"part": _part(data["subset"])}
-    tuned = protocol in (FEW_SHOT, BASE_TO_NOVEL)
     return Setting(
         protocol=protocol,
         dataset=data["dataset"],
@@ -141,7 +142,7 @@ def _setting(data: Mapping[str, Any], published: PublishedTables) -> Setting:
         frames=str(data["num_frames"]),
         views=_views(data),
         clip_ratio=float(data.get("clip_ratio", 0.0)),
-        start=_start(data.get("start", "")) if tuned else "",
+        start=_start(data.get("start", "")) if protocol in TUNED else "",
     )
 
 

@@ -159,6 +159,15 @@ def test_ost_on_text4vis_changes_nothing_but_the_classifier(leaf):
     assert mine["CLIP.FREEZE"] == ([] if contrastive else ["clip.text.*"])
 
 
+@pytest.mark.parametrize(
+    "leaf", [p for p in LEAVES if "Text4Vis" in p.parts and p.parts[-2] != "zero_shot"], ids=name
+)
+def test_text4vis_augments_frames_wherever_it_trains_on_kinetics400(leaf):
+    aug = load_cfg(leaf, env={}).AUG
+    assert leaf.stem.startswith("kinetics400") == aug.ENABLE
+    assert aug.AA_PER_FRAME == aug.ENABLE
+
+
 def test_few_shots_of_text4vis_make_an_epoch_of_the_full_length():
     sizes = {"kinetics400": 800 * 300, "ucf101": 9537, "hmdb51": 3570}
     for dataset, size in sizes.items():

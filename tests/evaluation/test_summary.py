@@ -283,6 +283,21 @@ def test_shots_are_columns_and_starts_are_rows(published):
     assert table.rows[1].published[0].figures["16"] == 96.2
 
 
+def test_trainings_on_all_videos_are_told_apart_by_their_start(published):
+    facts = {"model": "Text4Vis", "protocol": "fully_supervised", "split": "val"}
+    facts |= {"arch": "ViT-L-14-quickgelu", "num_frames": 16, "ensemble": "sum of feature"}
+    own = [
+        content(**facts, top1=90.0 + s, seed=s, start=at, clip_ratio=0.0)
+        for s in (1, 2)
+        for at in ("", "runs/kinetics400/best.pyth")
+    ]
+    (table,) = gather(results(published, *own), published=published)
+    assert [(row.setting.start, row.runs) for row in table.rows] == [
+        ("CLIP", "2 seeds"), ("K400", "2 seeds")]  # fmt: skip
+    assert not table.rows[0].published  # the released weights were trained on Kinetics-400 first
+    assert {entry.start for entry in table.rows[1].published} == {"K400"}
+
+
 def test_multi_label_results_have_a_column_of_their_own(published):
     data = content(map=55.0)
     del data["top1"], data["top5"]
@@ -340,6 +355,7 @@ def test_one_draw_has_no_deviation_and_shots_have_no_halves(published):
 def test_accuracy_and_map_of_one_label_stand_side_by_side(published):
     anet = {"dataset": "activitynet200", "classes": "label_db/activitynet200/classes.csv"}
     facts = {"model": "Text4Vis", "protocol": "fully_supervised", "arch": "ViT-L-14-quickgelu"}
+    facts["start"] = "runs/kinetics400_l14_f16.pyth"  # as published
     own = content(**anet, **facts, num_frames=16, map=96.1, map_of="softmax", clip_ratio=0.0)
     (table,) = gather(results(published, own), published=published)
     assert table.columns == ("top1", "top5", "map")
