@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +90,9 @@ def load_weights(
         model: keys ``clip.*``, ``encoder.*``, ``head.*``, or any model of PySlowFast's kind.
         path: the file.
         kind: the system that wrote it; "auto" tells it from the keys.
-        strict: refuse missing, surplus and misfit keys; otherwise they are warned of, and what
-            does not fit keeps the model's values.
+        strict: refuse missing, surplus and misfit keys, and weights that bear the mark of a
+            setting that no part of the model names in its ``marks``; otherwise they are warned of,
+            and what does not fit keeps the model's values.
         pretrained: the model's CLIP already holds pretrained weights of the same arch, so that it
             may keep what this kind of file never holds (ViFi-CLIP's token embedding, Text4Vis's
             text tower).
@@ -100,10 +101,11 @@ def load_weights(
         interpolate_positions: resize the image tower's position embedding to another grid.
 
     Raises:
-        UsageError: unreadable file; keys or shapes do not fit; fewer than half of the model's
-            tensors found although not strict.
+        UsageError: unreadable file; keys, shapes or marks of a setting do not fit; fewer than half
+            of the model's tensors found although not strict.
     """
     adapted = adapt(clear_names(read_checkpoint(path).state, clear_name_patterns), kind)
+    _check_marks(path, adapted, model, strict=strict)
     own = {
         strip_wrappers(key): value
         for key, value in model.state_dict().items()
@@ -217,7 +219,9 @@ def _refuse_unfit(report: LoadReport, absent: Sequence[str]) -> None:
             "CLIP.PRETRAINED to the original CLIP of the same arch, which supplies it"
         )
     if report.misfit:
-        raise UsageError(f"{start}: {_some(report.misfit)}; choose the CLIP.ARCH they belong to")
+        deciding = [_deciding_options([misfit.key], "sizes") for misfit in report.misfit]
+        option = deciding[0][0] if all(deciding) else "CLIP.ARCH"
+        raise UsageError(f"{start}: {_some(report.misfit)}; choose the {option} they belong to")
     parts = []
     if missing:
         parts.append(f"{len(missing)} keys of the model are missing ({_some(missing)})")
@@ -228,9 +232,22 @@ def _refuse_unfit(report: LoadReport, absent: Sequence[str]) -> None:
     raise UsageError(f"{start} (read as {report.kind}): {'; '.join(parts)}")
 
 
-def _deciding_options(keys: Sequence[str]) -> list[str]:
-    """Return the options that decide whether a model has one of these keys."""
-    table = [pair for adapter in ADAPTERS.values() for pair in adapter.options]
+def _check_marks(path: str | Path, adapted: Adapted, model: nn.Module, *, strict: bool) -> None:
+    """Refuse (or warn of) weights that were trained with a setting which the model has not."""
+    own = {mark for part in model.modules() for mark in getattr(part, "marks", ())}
+    if not (foreign := [mark for mark in adapted.marks if mark not in own]):
+        return
+    message = f"{path}: these weights were trained with {', '.join(foreign)}; set it for the model"
+    if strict:
+        raise UsageError(message)
+    logger.warning(message)
+
+
+def _deciding_options(
+    keys: Sequence[str], what: Literal["options", "sizes"] = "options"
+) -> list[str]:
+    """Return the options that decide whether a model has one of these keys, or their shapes."""
+    table = [pair for adapter in ADAPTERS.values() for pair in getattr(adapter, what)]
     found = [option for pattern, option in table if any(matches(k, [pattern]) for k in keys)]
     return list(dict.fromkeys(found))
 

@@ -26,6 +26,7 @@ from slowfast.errors import UsageError
 from slowfast.utils.env import checkpoint_pathmgr
 
 ENVELOPES = ("model_state", "model", "state_dict", "model_state_dict")
+APART = "fusion_model_state_dict"  # beside one of these; without it a model would be half loaded
 # What a damaged file may make torch, zipfile or pickle raise.
 DAMAGE = (
     RuntimeError,
@@ -78,6 +79,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         return content
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: holds {_describe(content)}, expected a dict of weights")
+    if content.get(APART):
+        raise UsageError(
+            f"{path}: written by Text4Vis' contrastive trainer, which keeps its head apart "
+            f"({APART}): such files are not supported"
+        )
     for name in ENVELOPES:
         if isinstance(content.get(name), Mapping):
             extra = {key: value for key, value in content.items() if key != name}

@@ -85,6 +85,46 @@ def test_what_tsm_leaves_in_names(caplog):
     assert "clip.visual.layer1.0.conv1.weight" in adapt(resnet).state
 
 
+def test_weights_of_tsm_need_a_model_that_shifts(tmp_path, caplog):
+    block = "visual.transformer.resblocks.1."
+    state = {key.replace(block, f"{block}net."): value for key, value in released().items()}
+    path = save(tmp_path / "tsm.pt", envelope(state))
+    model = Model()
+    before = model.clip.visual.proj.clone()
+    with pytest.raises(UsageError, match="were trained with TEXT4VIS.TEMPORAL tsm; set it for the"):
+        load_weights(model, path, pretrained=True)
+    assert torch.equal(model.clip.visual.proj, before)
+    with caplog.at_level(logging.WARNING):
+        load_weights(model, path, pretrained=True, strict=False)
+    assert "set it for the model" in caplog.text
+    model.encoder.marks = ("TEXT4VIS.TEMPORAL tsm",)
+    assert load_weights(model, path, pretrained=True).clean
+
+
+def test_time_embeddings_of_another_length_are_no_other_arch(tmp_path):
+    model = Model()
+    model.clip.visual.time_embedding = nn.Parameter(torch.zeros(4, 32))
+    path = save(
+        tmp_path / "x.pt", envelope({**released(), "visual.time_embedding": torch.ones(8, 32)})
+    )
+    with pytest.raises(UsageError, match=r"is \(8, 32\) in .*choose the DATA\.NUM_FRAMES they bel"):
+        load_weights(model, path, pretrained=True)
+    state = {**released(), "visual.time_embedding": torch.ones(8, 48), "visual.proj": torch.ones(2)}
+    with pytest.raises(UsageError, match=r"choose the CLIP\.ARCH they belong to"):
+        load_weights(model, save(tmp_path / "y.pt", envelope(state)), pretrained=True)
+
+
+def test_files_of_the_contrastive_trainer_are_refused(tmp_path):
+    whole = {"epoch": 3, "model_state_dict": weights.flat(weights.ours())}
+    head = {"module.frame_position_embeddings.weight": torch.ones(77, 16)}
+    path = save(tmp_path / "nce.pt", {**whole, "fusion_model_state_dict": head})
+    with pytest.raises(UsageError, match=r"contrastive trainer.*\(fusion_model_state_dict\)"):
+        load_weights(Model(head=False), path)
+    # without a temporal head nothing lies apart
+    path = save(tmp_path / "plain.pt", {**whole, "fusion_model_state_dict": {}})
+    assert load_weights(Model(head=False), path).clean
+
+
 def test_both_names_of_one_weight_are_refused():
     state = released()
     state["visual.transformer.resblocks.1.net.ln_1.weight"] = torch.ones(32)

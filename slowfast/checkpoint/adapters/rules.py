@@ -32,10 +32,12 @@ class Adapter:
             fits stays as it is.
         drop: patterns of keys that hold no weights of ours.
         absent: patterns of our keys that this system's files never hold.
-        inner: triples (fragment, replacement, meaning) that are applied before the renames wherever
-            they occur; a meaning that is not empty is logged once.
+        inner: triples (fragment, replacement, mark) that are applied before the renames wherever
+            they occur; a mark that is not empty is the setting that only such a fragment tells.
         options: pairs (pattern of our keys, option that decides whether the model has them), named
             where file and model differ in them.
+        sizes: pairs (pattern of our keys, option that decides their shape), named likewise; else
+            it is CLIP.ARCH.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Adapter:
     absent: tuple[str, ...] = ()
     inner: tuple[tuple[str, str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[tuple[str, str], ...] = ()
 
     def fits(self, keys: Collection[str]) -> bool:
         """Return whether any module's rename applies: the least for a kind that a user names."""
@@ -54,13 +57,17 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Adapted:
-    """A state dict in our key space, float32 where it was half, and what was done to get there."""
+    """A state dict in our key space, float32 where it was half, and what was done to get there.
+
+    ``marks``: settings that it was trained with and that no key tells any more.
+    """
 
     state: dict[str, Tensor]
     kind: str
     renamed: dict[str, str]
     dropped: list[str]
     absent: tuple[str, ...]
+    marks: tuple[str, ...] = ()
 
 
 def strip_wrappers(key: str) -> str:
@@ -95,13 +102,13 @@ def apply(adapter: Adapter, state: Mapping[str, Tensor]) -> Adapted:
     """
     result: dict[str, Tensor] = {}
     renamed, dropped = {}, []
-    meanings = set()
+    marks: set[str] = set()
     for key, tensor in state.items():
         bare = strip_wrappers(key)
-        for old, new, meaning in adapter.inner:
+        for old, new, mark in adapter.inner:
             if old in bare:
                 bare = bare.replace(old, new)
-                meanings.add(meaning)
+                marks.add(mark)
         if matches(bare, adapter.drop):
             dropped.append(key)
             continue
@@ -111,6 +118,10 @@ def apply(adapter: Adapter, state: Mapping[str, Tensor]) -> Adapted:
         result[new] = tensor.float() if tensor.dtype in HALVES else tensor
         if new != key:
             renamed[key] = new
-    for meaning in sorted(meanings - {""}):
-        logger.info(f"these {adapter.name} weights {meaning}")
-    return Adapted(result, adapter.name, renamed, dropped, adapter.absent)
+    told = tuple(sorted(marks - {""}))
+    for mark in told:
+        logger.info(
+            f"these {adapter.name} weights were trained with {mark}, which leaves no other trace"
+            " in them"
+        )
+    return Adapted(result, adapter.name, renamed, dropped, adapter.absent, told)

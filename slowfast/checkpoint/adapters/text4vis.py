@@ -13,13 +13,14 @@ RENAMES = (
 )
 INNER = (
     (".module.", ".", ""),  # the head inside a wrapper of its own
-    (".net.", ".", "were trained with TEXT4VIS.TEMPORAL tsm, which leaves no other trace in them"),
+    (".net.", ".", "TEXT4VIS.TEMPORAL tsm"),
 )
 OPTIONS = (
     ("encoder.temporal.*", "TEXT4VIS.HEAD"),
     ("clip.visual.*.control_point.*", "TEXT4VIS.TEMPORAL"),
     ("clip.visual.time_embedding", "TEXT4VIS.JOINT"),
 )
+SIZES = (("clip.visual.time_embedding", "DATA.NUM_FRAMES"),)
 
 
 def _recognise(keys: Collection[str]) -> bool:
@@ -38,4 +39,5 @@ TEXT4VIS = Adapter(
     absent=("clip.text.*",),
     inner=INNER,
     options=OPTIONS,
+    sizes=SIZES,
 )

@@ -105,6 +105,8 @@ class Text4VisEncoder(nn.Module):
         self.options = tower or TowerOptions()
         if self.options.joint:
             self.provides = frozenset()
+        # What weights may name that were trained with it (checkpoint.load).
+        self.marks = (f"TEXT4VIS.TEMPORAL {self.options.temporal}",)
         self.temporal = FrameTransformer(*_head_size(clip)) if head == "transf" else None
         self.frozen: tuple[str, ...] = ()
         if self.temporal is not None and (self.options.joint or num_frames == 1):
