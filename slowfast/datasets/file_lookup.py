@@ -43,17 +43,26 @@ def _names(folder: str) -> set[str]:
 def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> Lookup:
     """Look for the files at ``positions`` by their base names anywhere under ``root``.
 
-    Of several files of that name, the one whose path ends with the listed path is taken.
+    Of several files of that name, the one whose path ends with the listed path is taken. A file
+    that stands for an entry of its own (``paths`` at other positions) stands for no other: names
+    such as ``0001`` occur in every class folder.
 
     Raises:
         DataError: several files fit a listed name.
     """
     wanted = {os.path.basename(paths[i].rstrip("/")) for i in positions}
+    gone = set(positions)
+    own = {
+        os.path.realpath(path)
+        for i, path in enumerate(paths)
+        if i not in gone and os.path.basename(path.rstrip("/")) in wanted
+    }
     places = _walk(root, wanted)
     found: dict[int, str] = {}
     missing: list[int] = []
     for i in positions:
-        fits = places.get(os.path.basename(paths[i].rstrip("/")), [])
+        places_of = places.get(os.path.basename(paths[i].rstrip("/")), [])
+        fits = [place for place in places_of if os.path.realpath(place) not in own]
         if len(fits) > 1:
             fits = _longest_match(paths[i], fits)
         if len(fits) > 1:

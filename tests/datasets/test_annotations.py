@@ -153,6 +153,16 @@ def test_files_that_are_there_are_left_alone(tmp_path: Path, caplog) -> None:
     assert not caplog.records
 
 
+def test_a_file_of_another_entry_does_not_stand_for_an_absent_one(tmp_path: Path, caplog) -> None:
+    touch(tmp_path / "jump" / "0001", tmp_path / "run" / "0002", tmp_path / "deep" / "run" / "0003")
+    text = "run/0001 12 0\njump/0001 12 1\nrun/0002 12 0\nrun/0003 12 0\n"
+    videos = read(tmp_path, text, prefix=str(tmp_path), check_files=True)
+    assert [os.path.relpath(path, tmp_path) for path in videos.paths] == [
+        "run/0001", "jump/0001", "run/0002", "deep/run/0003"]  # fmt: skip
+    assert videos.missing == (0,)
+    assert "1 of 4 listed files are missing: " in caplog.text
+
+
 def test_absent_files_are_found_by_name_and_counted(tmp_path: Path, caplog) -> None:
     touch(tmp_path / "v/deep/er/a.mp4", tmp_path / "v/b.mp4")
     with caplog.at_level(logging.INFO):
