@@ -70,6 +70,14 @@ def test_folders_of_images_are_videos_too(tmp_path: Path) -> None:
     assert resolve(["jump/a"], index).found == {"jump/a": "run/a"}
 
 
+def test_optical_flow_beside_the_frames_makes_no_video_longer(tmp_path: Path) -> None:
+    kinds = ("img_{:05d}.jpg", "flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")
+    flow = [f"run/a/{kind.format(i)}" for kind in kinds[1:] for i in (1, 2, 3)]
+    frames = [f"run/a/{kinds[0].format(i)}" for i in (1, 2, 3, 4)]
+    root = tree(tmp_path, *frames, *flow, "run/a/thumbnail.jpg", "run/b/00001.png")
+    assert FileIndex(root).images == {"run/a": 4, "run/b": 1}
+
+
 def test_links_that_go_in_circles_are_followed_once(tmp_path: Path) -> None:
     tree(tmp_path, "x/a.mp4")
     (tmp_path / "x" / "again").symlink_to(tmp_path, target_is_directory=True)

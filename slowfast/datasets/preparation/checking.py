@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 
 from slowfast.datasets.decoder import VideoReader
-from slowfast.datasets.preparation.resolving import IMAGE_SUFFIXES
+from slowfast.datasets.preparation.resolving import IMAGE_SUFFIXES, count_images
 from slowfast.errors import DecodeError
 
 
@@ -46,7 +46,7 @@ def _check_images(folder: str, quick: bool, min_frames: int) -> Verdict:
     for name in {names[0], names[-1]} if quick and names else names:
         if cv2.imread(os.path.join(folder, name)) is None:
             return Verdict(folder, 0, f"image {name} cannot be decoded")
-    return _long_enough(folder, len(names), min_frames)
+    return _long_enough(folder, count_images(names), min_frames)
 
 
 def _long_enough(path: str, frames: int, min_frames: int) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -67,10 +68,22 @@ class FileIndex:
             prefix = "" if inside == "." else f"{inside}/"
             visible = [name for name in sorted(files) if not name.startswith(".")]
             yield from (prefix + n for n in visible if n.lower().endswith(VIDEO_SUFFIXES))
-            count = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in visible)
+            count = count_images(visible)
             if count and prefix:
                 self.images[inside] = count
                 yield inside
+
+
+def count_images(names: Iterable[str]) -> int:
+    """Return how many images of the most frequent kind there are: alike but for their numbers.
+
+    Optical flow beside the frames does not make a video longer.
+
+    >>> count_images(["img_1.jpg", "img_2.jpg", "flow_x_1.jpg", "flow_y_1.jpg", "notes.txt"])
+    2
+    """
+    images = (name for name in names if name.lower().endswith(IMAGE_SUFFIXES))
+    return max(Counter(re.sub(r"\d+", "0", name) for name in images).values(), default=0)
 
 
 class Resolution(NamedTuple):
