@@ -59,7 +59,10 @@ def mix(
     for (policy, side, other), name in zip(sides, names, strict=True):
         extra = [key for key in side if key not in other]
         if extra and policy == "refuse":
-            raise UsageError(f"{len(extra)} keys are only in the {name} weights: {_some(extra)}")
+            raise UsageError(
+                f"{len(extra)} keys are only in the {name} weights: {_some(extra)}; "
+                f"--only-{name.replace('-', '')} keep takes them over as they are"
+            )
         alone.update((key, side[key]) for key in extra)
     common = [key for key in finetuned if key in original]
     pair = [{key: side[key] for key in common} for side in (original, finetuned)]

@@ -16,10 +16,18 @@ from slowfast.datasets.mixup import MixUp
 from slowfast.engine.batches import as_batch
 from slowfast.engine.figures import open_writer
 from slowfast.engine.group import check_same_data
-from slowfast.engine.setup import class_names, describe_model, display_mode, name_of_clip
+from slowfast.engine.precise_bn import measurable_batch_norms
+from slowfast.engine.setup import (
+    check_test_size,
+    class_names,
+    describe_model,
+    display_mode,
+    name_of_clip,
+)
 from slowfast.engine.state import BrokenVideos, Progress, RankState
 from slowfast.engine.stepper import Stepper
 from slowfast.engine.watch import LossWatch
+from slowfast.engine.weights import check_ratio
 from slowfast.errors import UsageError
 from slowfast.evaluation.meters import TrainMeter, ValMeter
 from slowfast.models.build import build_model, unwrap
@@ -142,6 +150,7 @@ def build_job(cfg: Any) -> Job:
         UsageError, DataError: impossible settings, missing texts, weights or lists.
     """
     model = build_model(cfg)
+    _check_ahead(cfg, unwrap(model))
     figures = describe_model(cfg, unwrap(model))
     names = class_names(cfg, unwrap(model))
     loss = build_loss(cfg)
@@ -172,6 +181,17 @@ def build_job(cfg: Any) -> Job:
     )
     _announce_batch(job)
     return job
+
+
+def _check_ahead(cfg: Any, model: nn.Module) -> None:
+    """Refuse what only the test after the training would refuse; warn of what does nothing."""
+    if cfg.TEST.ENABLE:
+        check_ratio(cfg)
+        check_test_size(cfg, model)
+    if cfg.BN.USE_PRECISE_STATS and not measurable_batch_norms(model):
+        logger.warning(
+            "BN.USE_PRECISE_STATS does nothing: the model has no batch norm that takes statistics"
+        )
 
 
 def _build_mix(cfg: Any, num_classes: int) -> MixUp | None:

@@ -45,7 +45,9 @@ def predict(
     model = unwrap(model)
     names = class_names(cfg, model)
     if not names:
-        raise UsageError("this model has no class names: set TENSORBOARD.CLASS_NAMES_PATH")
+        raise UsageError(
+            "this model has no class names: set TEXT.CLASSES or TENSORBOARD.CLASS_NAMES_PATH"
+        )
     videos = VideoList([str(path) for path in paths], np.zeros(len(paths), dtype=np.int64))
     dataset = VideoDataset(**dataset_arguments(cfg, "test", videos=videos))
     views = dataset.num_clips_per_video

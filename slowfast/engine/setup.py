@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from slowfast.checkpoint.adapters import check_kind
 from slowfast.config.arch import frame_size
 from slowfast.engine.run import prepare_output
+from slowfast.errors import UsageError
 from slowfast.utils import distributed as du
 from slowfast.utils.misc import load_class_names, log_model_info
 from slowfast.utils.rng import seed_everything
@@ -54,6 +55,21 @@ def describe_model(cfg: Any, model: nn.Module) -> dict[str, float | None]:
     if encoder is None or towers is None:
         return log_model_info(model, [clip])
     return log_model_info(model, [clip], encode_image=lambda x: encoder(towers, x))
+
+
+def check_test_size(cfg: Any, model: nn.Module) -> None:
+    """Refuse a DATA.TEST_CROP_SIZE that the image tower will not take, before hours of training."""
+    size = getattr(getattr(getattr(model, "clip", None), "visual", None), "image_size", None)
+    if size is None or cfg.DATA.TRANSFORMS == "open_clip":
+        return
+    height, width = (size, size) if isinstance(size, int) else size
+    side = cfg.DATA.TEST_CROP_SIZE
+    if (side, side) != (height, width):
+        raise UsageError(
+            f"DATA.TEST_CROP_SIZE is {side}, but the image tower takes frames of "
+            f"{height}x{width} pixels: the test after this training would fail; set it to "
+            f"{height}, or TEST.ENABLE to False"
+        )
 
 
 def video_paths(dataset: Dataset) -> Sequence[str]:

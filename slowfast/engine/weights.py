@@ -31,12 +31,8 @@ def load_test_weights(cfg: Any, model: nn.Module) -> str:
     Raises:
         UsageError: there are no weights, they do not fit, or a ratio without CLIP.PRETRAINED.
     """
+    check_ratio(cfg)
     ratio, pretrained = cfg.TEST.CLIP_RATIO, cfg.CLIP.PRETRAINED
-    if ratio > 0 and not pretrained:
-        raise UsageError(
-            f"TEST.CLIP_RATIO is {ratio:g}, but CLIP.PRETRAINED is empty: there is no original "
-            "CLIP to mix in; name its weights, or set the ratio to 0"
-        )
     original = {name: value.detach().clone() for name, value in model.named_parameters()}
     source = _load(cfg, model)
     if source is None:
@@ -46,6 +42,15 @@ def load_test_weights(cfg: Any, model: nn.Module) -> str:
         source = f"{source} x {1 - ratio:g} + {pretrained} x {ratio:g}"
     logger.info(f"testing the weights of {source}")
     return source
+
+
+def check_ratio(cfg: Any) -> None:
+    """Refuse TEST.CLIP_RATIO without an original CLIP; a training that tests later asks first."""
+    if cfg.TEST.CLIP_RATIO > 0 and not cfg.CLIP.PRETRAINED:
+        raise UsageError(
+            f"TEST.CLIP_RATIO is {cfg.TEST.CLIP_RATIO:g}, but CLIP.PRETRAINED is empty: there is "
+            "no original CLIP to mix in; name its weights, or set the ratio to 0"
+        )
 
 
 def _load(cfg: Any, model: nn.Module) -> str | None:

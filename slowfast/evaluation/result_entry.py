@@ -173,8 +173,13 @@ def _other_parts(data: Mapping[str, Any]) -> list[str]:
     parts = [f"{side} {data[side]}" for side in ("encoder", "head") if data.get(side)]
     if (temporal := data.get("temporal", "off")) != "off":
         parts.append(f"temporal {temporal}")
+    if data.get("encoder") == "Text4VisEncoder" and data.get("frame_head") == "none":
+        parts.append("frame head none")
+    if data.get("encoder") == "VideoTrunk" and (trunk := data.get("trunk")):
+        parts.append(f"trunk {Path(trunk).stem}")
     if (rows := data.get("classifier", "clip_text")) != "clip_text":
-        parts.append(f"classifier {rows}")
+        own = Path(data.get("classifier_file", "")).stem if rows == "file" else ""
+        parts.append(f"classifier {rows} {own}".rstrip())
     if data.get("loss") == "ost_contrastive" and data["model"] != "OST":
         parts.append("contrastive")
     if (tower := data.get("trainable")) in ("image", "text"):

@@ -95,6 +95,7 @@ _CLASSES: dict[str, type[nn.Module]] = {
     "mse": nn.MSELoss,
     "ost_contrastive": OSTContrastive,
 }
+PER_CLASS = ("bce", "bce_logit", "mse")  # their targets have the form of the logits
 
 
 @LOSS_REGISTRY.register()
@@ -126,4 +127,14 @@ def build_loss(cfg: Any) -> LossFunction:
     if name in LOSS_REGISTRY:
         return LOSS_REGISTRY.get(name)(cfg)
     function = get_loss_func(name)(reduction="mean")
-    return lambda output, labels: {name: function(output.logits, labels)}
+
+    def compare(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
+        if name in PER_CLASS and labels.shape != output.logits.shape:
+            raise UsageError(
+                f"MODEL.LOSS_FUNC {name} needs a target for each class, found one label for each "
+                "video: use cross_entropy, or make such targets with DATA.MULTI_LABEL or "
+                "MIXUP.ENABLE"
+            )
+        return {name: function(output.logits, labels)}
+
+    return compare

@@ -22,7 +22,12 @@ FROZEN_BY_CHOICE: dict[str, tuple[str, ...]] = {
 
 
 def select_trainable(
-    model: nn.Module, trainable: str, *, freeze: Iterable[str] = (), never: Iterable[str] = ()
+    model: nn.Module,
+    trainable: str,
+    *,
+    freeze: Iterable[str] = (),
+    never: Iterable[str] = (),
+    added: Iterable[str] = (),
 ) -> int:
     """Set ``requires_grad`` of every parameter and return how many numbers are trained.
 
@@ -32,6 +37,8 @@ def select_trainable(
         freeze: fnmatch patterns of further parameters (``clip.text.token_embedding.*``); each must
             match something.
         never: patterns that the published system never trains.
+        added: patterns of what an encoder adds inside CLIP's modules: it is no part of a tower, so
+            that ``trainable`` leaves it alone.
     """
     if trainable not in FROZEN_BY_CHOICE:
         raise UsageError(f"CLIP.TRAINABLE {trainable!r}: choose from {list(FROZEN_BY_CHOICE)}")
@@ -41,12 +48,17 @@ def select_trainable(
             raise UsageError(
                 f"CLIP.FREEZE {pattern!r} matches no parameter; names look like {names[0]!r}"
             )
-    frozen = (*FROZEN_BY_CHOICE[trainable], *freeze, *never)
+    frozen, chosen, added = (*freeze, *never), FROZEN_BY_CHOICE[trainable], tuple(added)
     total = trained = 0
     for name, parameter in model.named_parameters():
-        keep = not any(fnmatchcase(name, pattern) for pattern in frozen)
+        of_tower = _matches(name, chosen) and not _matches(name, added)
+        keep = not of_tower and not _matches(name, frozen)
         parameter.requires_grad_(keep)
         total += parameter.numel()
         trained += parameter.numel() * keep
     logger.info("%.2f of %.2f million parameters are trained", trained / 1e6, total / 1e6)
     return trained
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -5,12 +5,14 @@ Shapes: B videos, T frames, K classes, D joint dimension, C H W image.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
+from slowfast.config import get_cfg
 from slowfast.config.configurable import configurable
 from slowfast.errors import UsageError
 from slowfast.models.clip.build import build_clip
@@ -21,8 +23,15 @@ from slowfast.solver.param_groups import Rule
 from slowfast.structures import Encoded, ModelOutput
 from slowfast.utils.distributed import all_gather
 
+logger = logging.getLogger(__name__)
 # A constant on all logits (SigLIP), which softmax does not see.
 UNUSED = ("clip.logit_bias",)
+# Sections of options that one encoder or head alone reads.
+READERS = {
+    "TEXT4VIS": ("MODEL.ENCODER", "Text4VisEncoder"),
+    "TRUNK": ("MODEL.ENCODER", "VideoTrunk"),
+    "CLASSIFIER": ("MODEL.HEAD_NAME", "FrozenClassifier"),
+}
 
 
 class VideoTextModel(nn.Module):
@@ -47,7 +56,8 @@ class VideoTextModel(nn.Module):
             tests with 100); 0 keeps the trained one.
 
     Raises:
-        UsageError: the head needs something that the encoder does not provide.
+        UsageError: the head needs something that the encoder does not provide; ``eval_scale`` with
+            a head whose scores are no cosines (its ``scores_cosines`` is False).
     """
 
     encoder_name: ClassVar[str] = "FrameWise"
@@ -70,6 +80,11 @@ class VideoTextModel(nn.Module):
     ) -> None:
         super().__init__()
         _check_pair(encoder, head)
+        if eval_scale and not getattr(head, "scores_cosines", True):
+            raise UsageError(
+                f"TEST.LOGIT_SCALE is {eval_scale:g}, a factor of cosines, but the scores of "
+                f"MODEL.HEAD_NAME {type(head).__name__} are none: set it to 0"
+            )
         self.clip = clip
         self.encoder = encoder
         self.head = head
@@ -79,16 +94,21 @@ class VideoTextModel(nn.Module):
         self.param_rules = (*full, Rule("clip.*", backbone_lr_ratio))
         unused = (part for side in (encoder, head) for part in getattr(side, "frozen", ()))
         never = (*self.frozen, *unused, *UNUSED)
-        select_trainable(self, trainable, freeze=freeze, never=never)
+        select_trainable(
+            self, trainable, freeze=freeze, never=never, added=getattr(encoder, "added", ())
+        )
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> dict[str, Any]:
         """Build towers, encoder and head."""
         clip = build_clip(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
+        encoder = build_encoder(cfg, clip, default=cls.encoder_name)
+        head = build_head(cfg, clip, default=cls.head_name, templates=cls.templates)
+        _warn_of_unread(cfg, encoder, head)
         return {
             "clip": clip,
-            "encoder": build_encoder(cfg, clip, default=cls.encoder_name),
-            "head": build_head(cfg, clip, default=cls.head_name, templates=cls.templates),
+            "encoder": encoder,
+            "head": head,
             "trainable": cfg.CLIP.TRAINABLE,
             "freeze": cfg.CLIP.FREEZE,
             "backbone_lr_ratio": cfg.SOLVER.BACKBONE_LR_RATIO,
@@ -137,6 +157,22 @@ class VideoTextModel(nn.Module):
         if self.training or not self.eval_scale:
             return logits
         return logits * (self.eval_scale / self.clip.logit_scale.float().exp())
+
+
+def _warn_of_unread(cfg: Any, encoder: nn.Module, head: nn.Module) -> None:
+    """Warn of options that were set for another encoder or head than the one that is used."""
+    known, used = get_cfg(), {"MODEL.ENCODER": encoder, "MODEL.HEAD_NAME": head}
+    for section, (key, reader) in READERS.items():
+        part = used[key]
+        changed = [name for name in known[section] if cfg[section][name] != known[section][name]]
+        if changed and not any(base.__name__ == reader for base in type(part).__mro__):
+            logger.warning(
+                "%s: for %s %s; this model has %s, and does not read it",
+                ", ".join(f"{section}.{name} {cfg[section][name]}" for name in changed),
+                key,
+                reader,
+                type(part).__name__,
+            )
 
 
 def _check_pair(encoder: nn.Module, head: nn.Module) -> None:

@@ -80,7 +80,7 @@ def build_param_groups(
     grouped: dict[_Key, list[tuple[str, nn.Parameter]]] = {}
     for name, parameter, is_bn in _trainable(model):
         if is_bn and layer_decay != 1.0:
-            raise UsageError(f"SOLVER.LAYER_DECAY is for models without batch norm; found {name}")
+            raise UsageError(f"SOLVER.LAYER_DECAY must be 1 with batch norms; found {name}")
         rule = next(i for i, rule in enumerate(table) if fnmatchcase(name, rule.pattern))
         below = layer_of(name) if layer_decay != 1.0 else 0
         key = _Key(rule, below, kind_of(name, parameter, is_bn))

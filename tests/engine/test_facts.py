@@ -51,5 +51,9 @@ def test_a_pair_of_its_own_is_told_from_the_model(tmp_path):
     facts = describe_test(cfg, [])
     assert (facts["encoder"], facts["temporal"]) == ("Text4VisEncoder", "tokenshift")
     assert (facts["head"], facts["classifier"]) == ("FrozenClassifier", "orthogonal")
+    cfg.TEXT4VIS.HEAD, cfg.TRUNK.ARCH, cfg.CLASSIFIER.FILE = "none", "x3d_m", "lda.npz"
+    facts = describe_test(cfg, [])
+    assert (facts["frame_head"], facts["trunk"]) == ("none", "x3d_m")
+    assert facts["classifier_file"] == "lda.npz"
     cfg.TEXT4VIS.JOINT = True
     assert describe_test(cfg, [])["temporal"] == "joint"

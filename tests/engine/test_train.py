@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 import simplejson
 import torch
+from torch import nn
 
 from slowfast.engine.job import build_job
+from slowfast.engine.setup import check_test_size
 from slowfast.engine.train import train
 from slowfast.engine.watch import LossError
 from slowfast.errors import DataError, SlowFastError, UsageError
@@ -172,6 +174,7 @@ def test_unreadable_validation_videos_are_left_out_and_named(tmp_path):
         (("MODEL.LOSS_FUNC", "nonesuch"), "no such loss"),
         (("MODEL.MODEL_NAME", "Nonesuch"), "no MODEL named"),
         (("TRAIN.DATASET", "nonesuch"), "no DATASET named"),
+        (("TEST.CLIP_RATIO", 0.2), "TEST.CLIP_RATIO is 0.2, but CLIP.PRETRAINED is empty"),
     ],
 )
 def test_impossible_settings_fail_before_anything_is_trained(tmp_path, opts, message, monkeypatch):
@@ -179,6 +182,17 @@ def test_impossible_settings_fail_before_anything_is_trained(tmp_path, opts, mes
     with pytest.raises(UsageError, match=message):
         train(tiny_cfg(tmp_path, *opts))
     assert recorder.losses == {}
+
+
+def test_the_crops_of_the_test_are_compared_with_the_tower_before_a_training(tmp_path):
+    model = nn.Module()
+    check_test_size(tiny_cfg(tmp_path), model)
+    model.clip = nn.Module()
+    model.clip.visual = nn.Module()
+    model.clip.visual.image_size = (224, 224)
+    check_test_size(tiny_cfg(tmp_path, "DATA.TEST_CROP_SIZE", 224), model)
+    with pytest.raises(UsageError, match="TEST_CROP_SIZE is 256, but .* 224x224 .* set it to 224"):
+        check_test_size(tiny_cfg(tmp_path, "DATA.TEST_CROP_SIZE", 256), model)
 
 
 def test_a_loss_that_compares_videos_needs_two(tmp_path, monkeypatch):
@@ -209,6 +223,11 @@ def test_named_loss_terms_are_summed_and_logged(tmp_path, monkeypatch):
     train(tiny_cfg(tmp_path, "MODEL.LOSS_FUNC", "two_terms"))
     line = stats_of(tmp_path, "train_epoch")[0]
     assert line["loss"] == pytest.approx(line["loss_one"] + line["loss_two"], rel=1e-4)
+
+
+def test_precise_statistics_of_no_batch_norm_are_worth_a_word(tmp_path, caplog):
+    build_job(tiny_cfg(tmp_path, "BN.USE_PRECISE_STATS", True, "MODEL.FROZEN_BN", True))
+    assert "BN.USE_PRECISE_STATS does nothing" in caplog.text
 
 
 def test_precise_statistics_are_measured_before_saving(tmp_path, monkeypatch):

@@ -184,6 +184,11 @@ def test_what_differs_gets_rows_and_protocols_get_tables(published):
         content(model="Mine"),
         content(model="Mine", loss="ost_contrastive"),
         content(encoder="VideoTrunk"),
+        content(encoder="VideoTrunk", trunk="x3d_m"),
+        content(encoder="VideoTrunk", trunk="configs/demo/trunk_mvit_tiny.json"),
+        content(encoder="Text4VisEncoder", frame_head="none"),
+        content(head="FrozenClassifier", classifier="file", classifier_file="rows/lda.npz"),
+        content(head="FrozenClassifier", classifier="file", classifier_file="rows/bert.npz"),
         content(encoder="Text4VisEncoder", temporal="tsm"),
         content(head="FrozenClassifier", classifier="random"),
         content(arch="tests/tiny.json"),
@@ -196,6 +201,9 @@ def test_what_differs_gets_rows_and_protocols_get_tables(published):
     assert {s.variant for s in settings} >= {
         *("", "matching pooled", "kinds spatial", "condition none", "descriptors 8"),
         *("templates own", "contrastive", "encoder VideoTrunk"),
+        *("encoder VideoTrunk, trunk x3d_m", "encoder VideoTrunk, trunk trunk_mvit_tiny"),
+        *(f"head FrozenClassifier, classifier file {rows}" for rows in ("lda", "bert")),
+        "encoder Text4VisEncoder, frame head none",
         "encoder Text4VisEncoder, temporal tsm",
         "head FrozenClassifier, classifier random",
     }

@@ -31,6 +31,15 @@ def test_contrastive_target_by_hand():
     assert terms["text_to_video"].item() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["bce", "bce_logit", "mse"])
+def test_a_loss_of_single_classes_refuses_one_label_a_video(name, tiny_cfg):
+    loss = build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", name))
+    output = ModelOutput(torch.full((2, 3), 0.5))
+    assert set(loss(output, torch.eye(3)[:2])) == {name}
+    with pytest.raises(UsageError, match=f"LOSS_FUNC {name} needs a target for each class"):
+        loss(output, torch.tensor([0, 1]))
+
+
 def test_contrastive_written_out():
     logits, labels = torch.randn(5, 5), torch.tensor([2, 0, 2, 5, 3])
     terms = OSTContrastive(temperature=3.0).directions(logits, labels)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from slowfast.errors import UsageError
@@ -45,6 +46,16 @@ def test_patterns(model):
     assert not model["clip"].text.token_embedding.weight.requires_grad
     assert not model["head"].bias.requires_grad
     assert model["head"].weight.requires_grad
+
+
+@pytest.mark.parametrize("choice", ["image", "text", "none"])
+def test_what_an_encoder_adds_to_a_tower_is_no_part_of_it(model, choice):
+    model["clip"].visual.time_embedding = nn.Parameter(torch.zeros(2))
+    select_trainable(model, choice, added=["clip.visual.time_embedding"])
+    assert model["clip"].visual.time_embedding.requires_grad
+    assert model["clip"].visual.conv1.weight.requires_grad == (choice == "image")
+    select_trainable(model, choice, freeze=["clip.visual.*"], added=["clip.visual.time_embedding"])
+    assert not model["clip"].visual.time_embedding.requires_grad
 
 
 def test_mistakes(model):

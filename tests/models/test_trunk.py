@@ -149,6 +149,13 @@ def test_a_transformer_refuses_clips_for_which_it_has_no_positions(tiny_cfg, fra
         build(tiny_cfg, "mvit", *sizes)
 
 
+def test_the_crops_of_the_test_are_measured_before_a_training(tiny_cfg):
+    sizes = ("DATA.TRAIN_CROP_SIZE", 32, "DATA.TEST_CROP_SIZE", 64)
+    with pytest.raises(UsageError, match="6 x 64 x 64"):
+        build(tiny_cfg, "mvit", *sizes, "TEST.ENABLE", True)
+    build(tiny_cfg, "mvit", *sizes, "TEST.ENABLE", False)
+
+
 def test_a_convolutional_trunk_takes_other_sizes(tiny_cfg):
     model = build(tiny_cfg, "slow").eval()
     assert model(torch.randn(1, 3, 4, 48, 40)).video_BTD.shape == (1, 4, 32)
@@ -203,6 +210,7 @@ def test_options_reach_the_file_of_weights(tiny_cfg, tmp_path):
     ("text", "message"),
     [
         ('{"builder": "c3d"}', "builder 'c3d': choose from"),
+        ('{"builder": ["x3d"]}', r"builder \['x3d'\]: choose from mvit, slow, x3d"),
         ('{"builder": "x3d", "colour": 1}', "not usable by x3d: .*colour"),
         ('{"builder": "slow", "model_depth": 7}', "not usable by slow"),
         ("[1]", "expected a JSON object"),

@@ -272,6 +272,50 @@ def test_linear_head_trains_without_the_text_tower(tiny_cfg):
     assert not any(name.startswith(("clip.text.", "clip.logit")) for name in trained)
 
 
+def test_linear_head_knows_its_class_names(tiny_cfg, videos):
+    options = ("MODEL.HEAD_NAME", "LinearHead", "MODEL.NUM_CLASSES", 3)
+    named = build_model(tiny_cfg("CLIP", *options))
+    assert len(named.head.vocabulary) == 3
+    unnamed = build_model(tiny_cfg("CLIP", *options, "TEXT.CLASSES", ""))
+    assert unnamed.head.vocabulary is None
+    assert unnamed(videos).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize(("encoder", "options"), ENCODERS)
+def test_nothing_before_detached_features_is_trained(tiny_cfg, clips, encoder, options):
+    head = ("MODEL.HEAD_NAME", "LinearHead", "MODEL.DETACH_FINAL_FC", True)
+    sizes = ("DATA.NUM_FRAMES", FRAMES, "DATA.TRAIN_CROP_SIZE", 32, "DATA.TEST_CROP_SIZE", 32)
+    model = build_model(tiny_cfg("CLIP", "MODEL.ENCODER", encoder, *options, *head, *sizes))
+    model.train()(clips).logits.sum().backward()
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {name for name, p in model.named_parameters() if p.grad is not None}
+    assert trained == {"head.projection.weight", "head.projection.bias"}
+
+
+@pytest.mark.parametrize("option", [("TEMPORAL", "tokent1d"), ("JOINT", True)])
+def test_what_an_encoder_adds_learns_in_a_frozen_tower(tiny_cfg, option):
+    options = ("MODEL.ENCODER", "Text4VisEncoder", "TEXT4VIS.HEAD", "none", "CLIP.TRAINABLE")
+    model = build_model(tiny_cfg("CLIP", *options, "none", f"TEXT4VIS.{option[0]}", option[1]))
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all("control_point" in name or "time_embedding" in name for name in trained)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("TEXT4VIS.JOINT", True), "TEXT4VIS.JOINT True: for MODEL.ENCODER Text4VisEncoder"),
+        (("TRUNK.ARCH", "x3d_m"), "TRUNK.ARCH x3d_m: for MODEL.ENCODER VideoTrunk"),
+        (("CLASSIFIER.KIND", "random"), "this model has CategoryHead, and does not read it"),
+        (("MODEL.ENCODER", "Text4VisEncoder", "TEXT4VIS.JOINT", True), ""),
+    ],
+)
+def test_options_of_another_part_are_worth_a_word(tiny_cfg, caplog, options, message):
+    build_model(tiny_cfg("CLIP", *options))
+    assert message in caplog.text
+    assert ("does not read it" in caplog.text) == bool(message)
+
+
 def test_the_backbone_learns_at_its_own_rate(tiny_cfg):
     options = ("MODEL.HEAD_NAME", "LinearHead", "MODEL.LOSS_FUNC", "cross_entropy")
     cfg = tiny_cfg("CLIP", *options, "SOLVER.BACKBONE_LR_RATIO", 0.1)
@@ -286,6 +330,12 @@ def test_evaluation_may_use_a_scale_of_its_own(tiny_cfg, videos):
     model = build_model(tiny_cfg("CLIP", "TEST.LOGIT_SCALE", 100.0))
     cosines = model(videos).logits / model.clip.logit_scale.exp()
     assert_close(model.eval()(videos).logits, 100 * cosines)
+
+
+def test_a_scale_of_cosines_is_refused_where_there_are_none(tiny_cfg):
+    options = ("MODEL.HEAD_NAME", "LinearHead", "TEST.LOGIT_SCALE", 100.0)
+    with pytest.raises(UsageError, match="TEST.LOGIT_SCALE is 100, a factor of cosines.* LinearH"):
+        build_model(tiny_cfg("Text4Vis", *options))
 
 
 def test_unknown_names_list_the_known_ones(tiny_cfg):

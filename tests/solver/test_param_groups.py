@@ -183,5 +183,5 @@ def test_layer_decay_takes_whole_names_only_for_no_weight_decay():
 
 
 def test_layer_decay_with_batch_norm_is_refused():
-    with pytest.raises(UsageError, match="without batch norm; found bn.weight"):
+    with pytest.raises(UsageError, match="LAYER_DECAY must be 1 with batch norms; found bn.weight"):
         build_param_groups(WithBatchNorm(), weight_decay=0.1, layer_decay=0.5)

@@ -90,6 +90,5 @@ def read_classifier(path: str | Path) -> ClassifierFile:
         zipfile.BadZipFile,
     ) as error:
         raise UsageError(
-            f"{path}: not a file of tools/make_classifier.py, an .npz of {', '.join(FIELDS)} "
-            f"({str(error) or type(error).__name__})"
-        ) from None
+            f"{path}: not a file of tools/make_classifier.py, an .npz of {', '.join(FIELDS)}"
+        ) from error

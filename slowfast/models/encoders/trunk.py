@@ -108,8 +108,10 @@ def build_trunk(arch: str) -> nn.Module:
     path = resolve_path(arch)
     arguments = _read_arguments(path)
     builder = arguments.pop("builder", "")
-    if builder not in builders:
-        raise UsageError(f"TRUNK.ARCH {path}: builder {builder!r}: choose from {BUILDERS}")
+    if builder not in BUILDERS:
+        raise UsageError(
+            f"TRUNK.ARCH {path}: builder {builder!r}: choose from {', '.join(BUILDERS)}"
+        )
     try:
         return builders[builder](**arguments)
     except (AssertionError, IndexError, TypeError, ValueError, RuntimeError) as error:
@@ -214,8 +216,10 @@ class VideoTrunk(nn.Module):
         lost = cut_head(trunk)
         if cfg.TRUNK.PRETRAINED:
             load_trunk(trunk, cfg.TRUNK.PRETRAINED, lost)
-        side = cfg.DATA.TRAIN_CROP_SIZE if cfg.TRAIN.ENABLE else cfg.DATA.TEST_CROP_SIZE
-        channels, times = measure(trunk, cfg.DATA.NUM_FRAMES, side)
+        if cfg.TEST.ENABLE or not cfg.TRAIN.ENABLE:
+            channels, times = measure(trunk, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)
+        if cfg.TRAIN.ENABLE:
+            channels, times = measure(trunk, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
         visual: Any = clip.visual
         joint_dim = int(visual.output_dim)
         clip.visual = NoImageTower(joint_dim, getattr(visual, "image_size", None))

@@ -12,6 +12,7 @@ from slowfast.errors import UsageError
 from slowfast.models.heads.build import HEAD_REGISTRY
 from slowfast.models.heads.texts import build_vocabulary
 from slowfast.structures import Encoded
+from slowfast.text import ClassVocabulary
 
 
 @HEAD_REGISTRY.register()
@@ -24,11 +25,13 @@ class LinearHead(nn.Module):
         dropout_rate: before the layer.
         init_std: standard deviation of the initial weights; the bias starts at 0.
         detach: stop the gradient at the features, so that the layer alone is trained.
+        vocabulary: the K classes, where their names are known.
     """
 
     requires: ClassVar[dict[str, str]] = {}
     averages_frames: ClassVar[bool] = True
-    frozen: ClassVar[tuple[str, ...]] = ("clip.text.*", "clip.logit_scale")
+    scores_cosines: ClassVar[bool] = False
+    frozen: tuple[str, ...] = ("clip.text.*", "clip.logit_scale")
     needs_labels: ClassVar[bool] = False
 
     @configurable
@@ -40,9 +43,13 @@ class LinearHead(nn.Module):
         dropout_rate: float = 0.0,
         init_std: float = 0.01,
         detach: bool = False,
+        vocabulary: ClassVocabulary | None = None,
     ) -> None:
         super().__init__()
+        self.vocabulary = vocabulary
         self.detach = detach
+        if detach:  # what stands before the features gets no gradient
+            self.frozen = ("clip.*", "encoder.*")
         self.dropout = nn.Dropout(dropout_rate)
         self.projection = nn.Linear(dim_in, num_classes)
         nn.init.normal_(self.projection.weight, std=init_std)
@@ -51,7 +58,7 @@ class LinearHead(nn.Module):
     @classmethod
     def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
         """Read the ``MODEL`` options; the number of classes from ``TEXT.CLASSES`` if given."""
-        classes = len(build_vocabulary(cfg)) if cfg.TEXT.CLASSES else cfg.MODEL.NUM_CLASSES
+        vocabulary = build_vocabulary(cfg) if cfg.TEXT.CLASSES else None
         if cfg.MODEL.LOSS_FUNC == "ost_contrastive":
             raise UsageError(
                 "MODEL.LOSS_FUNC ost_contrastive needs a head that scores texts (OSTHead, "
@@ -59,10 +66,11 @@ class LinearHead(nn.Module):
             )
         return {
             "dim_in": int(clip.visual.output_dim),
-            "num_classes": classes,
+            "num_classes": cfg.MODEL.NUM_CLASSES if vocabulary is None else len(vocabulary),
             "dropout_rate": cfg.MODEL.DROPOUT_RATE,
             "init_std": cfg.MODEL.FC_INIT_STD,
             "detach": cfg.MODEL.DETACH_FINAL_FC,
+            "vocabulary": vocabulary,
         }
 
     def forward(
