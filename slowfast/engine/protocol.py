@@ -105,5 +105,8 @@ def _check_options(request: Request) -> None:
             raise UsageError(f"{request.protocol} takes no {name}; see docs/protocols.md")
     if any(number < 1 for number in (*request.shots, *request.seeds)):
         raise UsageError("SHOTS and SEED are numbers from 1")
+    for name, numbers in (("SHOTS", request.shots), ("SEED", request.seeds)):
+        if len(set(numbers)) < len(numbers):
+            raise UsageError(f"{name} {' '.join(map(str, numbers))}: name each number once")
     if len(request.overrides) % 2:
         raise UsageError(f"overrides are pairs KEY VALUE; {request.overrides[-1]!r} is alone")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from slowfast.config import load_cfg
 from slowfast.config.merge import leaves
+from slowfast.config.paths import weights_name
 from slowfast.config.validate import get
 from slowfast.engine.protocol_request import K600_LISTS, PUBLISHED_NAMES, Leaf, Request, Step
 from slowfast.errors import UsageError
@@ -44,7 +45,7 @@ def zero_shot(request: Request) -> list[Step]:
         folder /= source.name
     weights, needs = request.weights, ""
     if weights:
-        folder /= f"weights_{Path(weights).stem}"
+        folder /= f"weights_{weights_name(weights)}"
     elif source.trains:
         settings = _data(request, source.dataset)
         settings |= {"TEST.ENABLE": "False", "OUTPUT_DIR": f"{folder / source.dataset}"}
@@ -207,7 +208,7 @@ def _folder_name(request: Request, leaf: Leaf) -> str:
         name += f"_{request.k600}"
     if _has_published_names(request, leaf.dataset):
         name += "_published_names"
-    return name + (f"_from_{Path(request.start).stem}" if request.start else "")
+    return name + (f"_from_{weights_name(request.start)}" if request.start else "")
 
 
 def _start(request: Request) -> dict[str, str]:

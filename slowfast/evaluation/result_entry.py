@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from slowfast.config.paths import weights_name
 from slowfast.errors import UsageError
 from slowfast.evaluation.published import PublishedTables
 
@@ -160,7 +161,7 @@ def _views(data: Mapping[str, Any]) -> str:
 def _start(path: str) -> str:
     if not path:
         return "CLIP"
-    return "K400" if K400.search(path) else Path(path).stem
+    return "K400" if K400.search(path) else weights_name(path)
 
 
 def _variant(data: Mapping[str, Any]) -> str:

@@ -91,6 +91,17 @@ def test_few_shot_as_published() -> None:
     assert all(cfg.TRAIN.ENABLE and cfg.TEST.ENABLE and not cfg.TEXT.SUBSET for cfg in cfgs)
 
 
+def test_checkpoints_of_two_runs_do_not_share_a_folder() -> None:
+    runs = [f"runs/{run}/checkpoints/checkpoint_epoch_00030.pyth" for run in ("f8", "f16")]
+    for key, name, dataset in (
+        ("start", "fully_supervised", "ssv2"),
+        ("weights", "zero_shot", "kinetics400"),
+    ):
+        first, second = (plan(request(name, dataset, **{key: path})) for path in runs)
+        assert not {step.output for step in first} & {step.output for step in second}
+        assert "_f8_epoch_00030" in first[0].output
+
+
 def test_few_shot_from_a_checkpoint_keeps_its_results_apart() -> None:
     steps = plan(request("few_shot", "ssv2", shots=(16,), seeds=(1, 2), start="/w/k400.pyth"))
     assert [composed(step).DATA.TRAIN_FILE for step in steps] == [
@@ -174,6 +185,8 @@ def test_what_results_depend_on_leaves_out_gpus_and_folders_of_data() -> None:
         ("few_shot", "ssv2", {"weights": "x"}, "few_shot takes no --weights"),
         ("base_to_novel", "ssv2", {"shots": (4, 8)}, "one number of SHOTS"),
         ("few_shot", "ssv2", {"shots": (0,)}, "numbers from 1"),
+        ("few_shot", "ssv2", {"shots": (2, 4, 2)}, "SHOTS 2 4 2: name each number once"),
+        ("base_to_novel", "ssv2", {"seeds": (1, 1)}, "SEED 1 1: name each number once"),
         ("few_shot", "ssv2", {"k600": "mine"}, "known: val, published"),
         ("few_shot", "ssv2", {"labels": "mine"}, "known: right, published"),
         ("few_shot", "ssv2", {"overrides": ("NUM_GPUS",)}, "'NUM_GPUS' is alone"),

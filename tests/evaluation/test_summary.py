@@ -306,6 +306,17 @@ def test_trainings_on_all_videos_are_told_apart_by_their_start(published):
     assert {entry.start for entry in table.rows[1].published} == {"K400"}
 
 
+def test_checkpoints_of_two_runs_are_two_starts(published):
+    name = "checkpoints/checkpoint_epoch_00010.pyth"
+    own = [
+        content(protocol="few_shot", shots=2, start=f"runs/{run}/{name}")
+        for run in ("ssv2", "activitynet200")
+    ]
+    (table,) = gather(results(published, *own))
+    starts = ["activitynet200_epoch_00010", "ssv2_epoch_00010"]
+    assert [row.setting.start for row in table.rows] == starts
+
+
 def test_multi_label_results_have_a_column_of_their_own(published):
     data = content(map=55.0)
     del data["top1"], data["top5"]
