@@ -175,6 +175,7 @@ def test_few_shots_of_text4vis_make_an_epoch_of_the_full_length():
         assert (size, "none") == (cfg.TRAIN.EPOCH_SIZE, cfg.TEXT4VIS.HEAD)
         assert (cfg.CLIP.ARCH, cfg.SOLVER.MAX_EPOCH) == ("ViT-L-14-quickgelu", 30)
         assert (dataset == "kinetics400") == cfg.AUG.ENABLE
+        assert (1 if dataset == "kinetics400" else 5) == cfg.TRAIN.EVAL_PERIOD
 
 
 def test_the_demo_can_be_built_from_any_working_directory(tmp_path, monkeypatch):
