@@ -101,6 +101,25 @@ def test_other_archs_are_refused_with_both_shapes(tmp_path):
         load_weights(Holder(layers=1), path)
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "option", "size"),
+    [
+        ("encoder", "trunk", "MODEL.ENCODER, TRUNK.ARCH", "TRUNK.ARCH"),
+        ("head", "projection", "MODEL.HEAD_NAME", "TEXT.CLASSES and TEXT.SUBSET"),
+    ],
+)
+def test_the_options_behind_another_part_are_named(tmp_path, part, name, option, size):
+    own = Holder()
+    own.add_module(part, nn.ModuleDict({name: nn.Linear(2, 3)}))
+    path = save(tmp_path / "x.pth", own.state_dict())
+    with pytest.raises(UsageError, match=f"2 keys are not the model's.*; set {option} as for"):
+        load_weights(Holder(), path)
+    other = Holder()
+    other.add_module(part, nn.ModuleDict({name: nn.Linear(2, 4)}))
+    with pytest.raises(UsageError, match=f"choose the {size} they belong to"):
+        load_weights(other, path)
+
+
 def test_lenient_loads_warn_and_still_want_half(tmp_path, caplog):
     state = weights.ours()
     del state["clip.visual.proj"]

@@ -11,4 +11,13 @@ def _recognise(keys: Collection[str]) -> bool:
     return any(key.startswith("clip.") for key in keys)
 
 
-SLOWFAST = Adapter("slowfast", _recognise, ())
+OPTIONS = (
+    ("encoder.trunk.*", "MODEL.ENCODER"),
+    ("encoder.trunk.*", "TRUNK.ARCH"),
+    ("head.projection.*", "MODEL.HEAD_NAME"),
+)
+SIZES = (
+    ("encoder.trunk.*", "TRUNK.ARCH"),
+    ("head.projection.*", "TEXT.CLASSES and TEXT.SUBSET"),
+)
+SLOWFAST = Adapter("slowfast", _recognise, (), options=OPTIONS, sizes=SIZES)
