@@ -220,7 +220,8 @@ class VideoReader:
 
     def _open(self) -> tuple[Any, Any]:
         if not os.path.isfile(self.path):
-            raise DecodeError(self.path, "no such file")
+            is_folder = os.path.isdir(self.path)
+            raise DecodeError(self.path, "a folder and no video" if is_folder else "no such file")
         if os.path.getsize(self.path) == 0:
             raise DecodeError(self.path, "empty file (0 bytes)")
         # FFmpeg takes the word before a colon for a protocol.

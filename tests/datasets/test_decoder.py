@@ -191,7 +191,7 @@ def test_broken_files_are_named_with_their_reason(tmp_path: Path) -> None:
         "words.mp4": r"no video stream \(found: subtitle\)",
         "sound.mp4": r"no video stream \(found: audio\)",
         "cut.mp4": "not a video",
-        ".": "no such file",
+        ".": "a folder and no video",
     }
     for name, reason in reasons.items():
         path = tmp_path / name
