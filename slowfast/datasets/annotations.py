@@ -101,7 +101,8 @@ def read_list(
     paths = [os.path.join(prefix, name) for name in entries.paths] if prefix else entries.paths
     missing: list[int] = []
     if check_files:
-        paths, missing = _locate(path, paths, root or prefix or os.path.dirname(path) or ".")
+        root = root or prefix or os.path.dirname(path) or "."
+        paths, missing = _locate(path, paths, labels, root)
     _report_duplicates(path, paths)
     return VideoList(
         paths=PathArray(paths),
@@ -322,7 +323,9 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
     return VideoList(PathArray(paths), numbers, class_names=names)
 
 
-def _locate(path: str, paths: list[str], root: str) -> tuple[list[str], list[int]]:
+def _locate(
+    path: str, paths: list[str], labels: np.ndarray, root: str
+) -> tuple[list[str], list[int]]:
     """Return the paths with absent files replaced by those of the same base name, and the rest."""
     gone = absent(paths)
     if not gone:
@@ -333,7 +336,8 @@ def _locate(path: str, paths: list[str], root: str) -> tuple[list[str], list[int
             "%s: %d of %d files are not where they are listed and were found by name under %s",
             path, len(lookup.found), len(paths), root,
         )  # fmt: skip
-        paths = [lookup.found.get(i, name) for i, name in enumerate(paths)]
+        listed, paths = paths, [lookup.found.get(i, name) for i, name in enumerate(paths)]
+        _refuse_shared(path, listed, paths, labels)
     first = ", ".join(paths[i] for i in lookup.missing[:3])
     if len(lookup.missing) == len(paths):
         raise DataError(
@@ -344,6 +348,18 @@ def _locate(path: str, paths: list[str], root: str) -> tuple[list[str], list[int
         logger.warning("%s: %d of %d listed files are missing: %s%s", path, len(lookup.missing),
                        len(paths), first, ", ..." if len(lookup.missing) > 3 else "")  # fmt: skip
     return paths, lookup.missing
+
+
+def _refuse_shared(path: str, listed: list[str], paths: list[str], labels: np.ndarray) -> None:
+    """Refuse one file that was found by name for two absent ones of different labels."""
+    first: dict[str, int] = {}
+    for i, (name, found) in enumerate(zip(listed, paths)):
+        other = i if name == found else first.setdefault(found, i)
+        if listed[other] != name and labels[other] != labels[i]:
+            raise DataError(
+                f"{path}: {listed[other]} and {name} do not exist, and one file of that name does: "
+                f"{found}, which cannot be both; put it where it is listed"
+            )
 
 
 def _report_duplicates(path: str, paths: list[str]) -> None:

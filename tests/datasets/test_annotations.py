@@ -163,6 +163,16 @@ def test_a_file_of_another_entry_does_not_stand_for_an_absent_one(tmp_path: Path
     assert "1 of 4 listed files are missing: " in caplog.text
 
 
+def test_one_file_is_not_found_for_two_labels(tmp_path: Path) -> None:
+    touch(tmp_path / "deep" / "0001", tmp_path / "0002")
+    text = "run/0001 12 0\n{}/0001 12 {}\n0002 12 1\n"
+    with pytest.raises(DataError, match=r"run/0001 and .*jump/0001 do not exist, and one file of"):
+        read(tmp_path, text.format("jump", 1), prefix=str(tmp_path), check_files=True)
+    for same in (("jump", 0), ("run", 1)):  # one video in two folders; a video of two labels
+        videos = read(tmp_path, text.format(*same), prefix=str(tmp_path), check_files=True)
+        assert videos.paths[0] == videos.paths[1] == str(tmp_path / "deep" / "0001")
+
+
 def test_absent_files_are_found_by_name_and_counted(tmp_path: Path, caplog) -> None:
     touch(tmp_path / "v/deep/er/a.mp4", tmp_path / "v/b.mp4")
     with caplog.at_level(logging.INFO):
