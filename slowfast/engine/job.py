@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from slowfast.checkpoint.checkpointer import Checkpointer
+from slowfast.config.derive import view_counts
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.mixup import MixUp
 from slowfast.engine.batches import as_batch
@@ -26,9 +27,10 @@ from slowfast.engine.setup import (
 )
 from slowfast.engine.state import BrokenVideos, Progress, RankState
 from slowfast.engine.stepper import Stepper
+from slowfast.engine.test import with_views
 from slowfast.engine.watch import LossWatch
 from slowfast.engine.weights import check_ratio
-from slowfast.errors import UsageError
+from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.meters import TrainMeter, ValMeter
 from slowfast.models.build import build_model, unwrap
 from slowfast.models.losses import build_loss
@@ -188,10 +190,23 @@ def _check_ahead(cfg: Any, model: nn.Module) -> None:
     if cfg.TEST.ENABLE:
         check_ratio(cfg)
         check_test_size(cfg, model)
+        _check_test_data(cfg)
     if cfg.BN.USE_PRECISE_STATS and not measurable_batch_norms(model):
         logger.warning(
             "BN.USE_PRECISE_STATS does nothing: the model has no batch norm that takes statistics"
         )
+
+
+def _check_test_data(cfg: Any) -> None:
+    """Read the list of the test as the test will, so that it need not fail after the training."""
+    try:
+        construct_loader(with_views(cfg, view_counts(cfg)[0]), "test")
+    except (UsageError, DataError) as error:
+        kind = UsageError if isinstance(error, UsageError) else DataError
+        raise kind(
+            f"{error}. The test after this training would fail so: mend it, or set TEST.ENABLE to "
+            "False"
+        ) from error
 
 
 def _build_mix(cfg: Any, num_classes: int) -> MixUp | None:

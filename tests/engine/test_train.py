@@ -174,6 +174,7 @@ def test_unreadable_validation_videos_are_left_out_and_named(tmp_path):
         (("MODEL.LOSS_FUNC", "nonesuch"), "no such loss"),
         (("MODEL.MODEL_NAME", "Nonesuch"), "no MODEL named"),
         (("TRAIN.DATASET", "nonesuch"), "no DATASET named"),
+        (("TEST.DATASET", "nonesuch"), "no DATASET named .* test after this training would fail"),
         (("TEST.CLIP_RATIO", 0.2), "TEST.CLIP_RATIO is 0.2, but CLIP.PRETRAINED is empty"),
     ],
 )
