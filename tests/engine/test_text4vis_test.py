@@ -66,8 +66,17 @@ def encoded_views(cfg):
     return model, features.unflatten(0, (len(LABELS), -1))
 
 
-def test_activitynet_top1_and_map_in_one_run(words, tmp_path, capsys):
-    assert main(["--cfg", RECIPE, "--opts", *words]) == 0
+@pytest.fixture
+def start(words, tmp_path):
+    """Return the options for weights from Kinetics-400, as the published figures have them."""
+    cfg, path = load_cfg(RECIPE, words), tmp_path / "kinetics400.pyth"
+    torch.manual_seed(cfg.RNG_SEED)
+    torch.save({"model_state": build_model(cfg).state_dict()}, path)
+    return ["TRAIN.CHECKPOINT_FILE_PATH", str(path)]
+
+
+def test_activitynet_top1_and_map_in_one_run(words, start, tmp_path, capsys):
+    assert main(["--cfg", RECIPE, "--opts", *words, *start]) == 0
     result = json.loads((tmp_path / "run" / "results.json").read_text())
     scores, labels = read_scores(tmp_path / "run" / "scores.npz")
     model, video_VMTD = encoded_views(load_cfg(RECIPE, words))
