@@ -105,7 +105,8 @@ class FolderReader:
         try:
             data = np.fromfile(path, dtype=np.uint8)
         except OSError as error:
-            raise DecodeError(str(self.folder), f"{path.name}: {error.strerror}") from error
+            reason = f"{path.name}: {error.strerror} (DATA.FRAME_TEMPLATE {self.template})"
+            raise DecodeError(str(self.folder), reason) from error
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(data, flags) if len(data) else None
         if image is None:

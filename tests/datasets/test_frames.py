@@ -83,7 +83,10 @@ def test_an_image_that_clips_share_is_read_once(root, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda path: path.unlink(), "img_00003.png: No such file or directory"),
+        (
+            lambda path: path.unlink(),
+            r"img_00003.png: No such file or directory \(DATA.FRAME_TEMPLATE img_\{:05d\}.png\)",
+        ),
         (lambda path: path.write_bytes(b""), "img_00003.png is no readable image"),
         (lambda path: path.write_text("text"), "img_00003.png is no readable image"),
         (
