@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from urllib.parse import urlparse
 import torch
 import torch.distributed as dist
 
-from slowfast.errors import UsageError
+from slowfast.errors import Interrupted, UsageError
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 
@@ -175,7 +176,7 @@ def membership(member: Member, fingerprint: str = "", *, keep: bool = False) -> 
     Args:
         member: this process's place.
         fingerprint: what must be equal on all ranks, such as a hash of the config.
-        keep: leave the group open (a launcher's environment holds for the whole process).
+        keep: leave the group open until the process ends (a launcher's environment holds as long).
 
     The device is set before the group is made; a group that exists already is used as it is.
     """
@@ -198,13 +199,33 @@ def membership(member: Member, fingerprint: str = "", *, keep: bool = False) -> 
             timeout=timedelta(seconds=COLLECTIVE_SECONDS),
             device_id=device if device.type == "cuda" else None,
         )
-        yield
+        try:
+            yield
+        except Interrupted:  # by agreement of all ranks: no collective is under way
+            _leave_at_exit(keep)
+            raise
+        _leave_at_exit(keep)
         if not keep:
             du.synchronize()
             dist.destroy_process_group()
     finally:
         if not keep:
             _restore(before)
+
+
+def _leave_at_exit(keep: bool) -> None:
+    """Have a group that is kept closed before the interpreter goes.
+
+    A process that ends with gloo's threads running is now and then aborted, after all its work. One
+    that fails does not close it: that would wait for collectives which nobody answers.
+    """
+    if keep:
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _restore(before: dict[str, str | None]) -> None:

@@ -276,3 +276,19 @@ def _disagree() -> str:
 
 def test_all_ranks_notice_a_disagreement() -> None:
     assert run_two_processes(_disagree) == ["seen", "seen"]
+
+
+def test_a_group_of_a_launcher_is_closed_before_the_interpreter_goes(tmp_path):
+    code = (
+        "import atexit, torch.distributed as dist\n"
+        "from slowfast.engine.group import Member, membership\n"
+        "atexit.register(lambda: print('then open:', dist.is_initialized()))\n"
+        f"member = Member(0, 1, 0, 1, 'file://{tmp_path}/store', 'gloo', False)\n"
+        "with membership(member, keep=True):\n"
+        "    pass\n"
+        "print('open:', dist.is_initialized())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["open: True", "then open: False"]
