@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from slowfast.checkpoint.adapters.rules import matches
 from slowfast.checkpoint.averaging import mix
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.checkpoint.load import load_weights
@@ -113,12 +112,8 @@ def _not_of_clip(model: nn.Module) -> list[str]:
     return [
         name
         for name, _ in model.named_parameters()
-        if (not name.startswith("clip.") or _matches(name, added)) and not _matches(name, unused)
+        if (not name.startswith("clip.") or matches(name, added)) and not matches(name, unused)
     ]
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -> None:
@@ -127,7 +122,7 @@ def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -
     own = {
         name: value
         for name, value in model.named_parameters()
-        if name.startswith("clip.") and not _matches(name, added)
+        if name.startswith("clip.") and not matches(name, added)
     }
     base = {name: original[name] for name in own}
     tuned = {name: value.detach() for name, value in own.items()}

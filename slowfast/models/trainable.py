@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 from torch import nn
 
+from slowfast.checkpoint.adapters.rules import matches
 from slowfast.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -44,21 +44,17 @@ def select_trainable(
         raise UsageError(f"CLIP.TRAINABLE {trainable!r}: choose from {list(FROZEN_BY_CHOICE)}")
     names = [name for name, _ in model.named_parameters()]
     for pattern in freeze:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(matches(name, [pattern]) for name in names):
             raise UsageError(
                 f"CLIP.FREEZE {pattern!r} matches no parameter; names look like {names[0]!r}"
             )
     frozen, chosen, added = (*freeze, *never), FROZEN_BY_CHOICE[trainable], tuple(added)
     total = trained = 0
     for name, parameter in model.named_parameters():
-        of_tower = _matches(name, chosen) and not _matches(name, added)
-        keep = not of_tower and not _matches(name, frozen)
+        of_tower = matches(name, chosen) and not matches(name, added)
+        keep = not of_tower and not matches(name, frozen)
         parameter.requires_grad_(keep)
         total += parameter.numel()
         trained += parameter.numel() * keep
     logger.info("%.2f of %.2f million parameters are trained", trained / 1e6, total / 1e6)
     return trained
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
