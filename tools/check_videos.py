@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from slowfast.datasets.annotations import VideoList, read_list
+from slowfast.datasets.lists.annotations import VideoList, read_list
 from slowfast.datasets.preparation.checking import Verdict, check_video
 from slowfast.errors import SlowFastError, UsageError
 

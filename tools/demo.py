@@ -40,7 +40,7 @@ def show_table(result: object, seconds: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from slowfast.engine.demo import PARTS, DemoResult, table
+    from slowfast.studies.demo import PARTS, DemoResult, table
 
     assert isinstance(result, DemoResult)
     num = {part: round(100 / level) for part, level in result.chance.items()}
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.seeds < 1:
         parser.error(f"--seeds {args.seeds}: expected 1 or more")
     start = time.perf_counter()
-    from slowfast.engine.demo import Demo, run_demo
     from slowfast.errors import SlowFastError
+    from slowfast.studies.demo import Demo, run_demo
 
     try:
         result = run_demo(

@@ -11,8 +11,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from slowfast.datasets.decoder import VideoReader
-from slowfast.datasets.sampling import (
+from slowfast.datasets.reading.decoder import VideoReader
+from slowfast.datasets.sampling.rules import (
     RANDOM_CLIP,
     Clip,
     FrameRule,

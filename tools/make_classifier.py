@@ -73,7 +73,7 @@ def make(args: argparse.Namespace) -> None:
 
 
 def _from_videos(args: argparse.Namespace) -> ClassifierFile:
-    from slowfast.engine.classifier import load_feature_cfg, make_lda
+    from slowfast.studies.classifier import load_feature_cfg, make_lda
 
     if args.per_class < 0:
         raise UsageError(f"--per-class {args.per_class}: it must be at least 0")

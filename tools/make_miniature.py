@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast.config.paths import REPOSITORY
-from slowfast.datasets.miniature import LAYOUTS, Sizes, make_miniature
+from slowfast.datasets.demo_actions.miniature import LAYOUTS, Sizes, make_miniature
 from slowfast.errors import SlowFastError
 
 

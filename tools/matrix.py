@@ -47,8 +47,8 @@ def show_table(table: object) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from slowfast.engine.matrix import COLUMNS, ROWS, Pair
-    from slowfast.engine.matrix_table import MatrixTable
+    from slowfast.studies.matrix import COLUMNS, ROWS, Pair
+    from slowfast.studies.matrix_table import MatrixTable
 
     assert isinstance(table, MatrixTable)
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -72,11 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, name) < 1:
             parser.error(f"--{name} {getattr(args, name)}: expected 1 or more")
     start = time.perf_counter()
-    from slowfast.engine.matrix import Matrix, choose_pairs
-    from slowfast.engine.matrix_jobs import run_matrix
-    from slowfast.engine.matrix_table import build_table, to_json, to_markdown, write_docs
     from slowfast.errors import SlowFastError
     from slowfast.evaluation.results import atomic_write, write_json
+    from slowfast.studies.matrix import Matrix, choose_pairs
+    from slowfast.studies.matrix_jobs import run_matrix
+    from slowfast.studies.matrix_table import build_table, to_json, to_markdown, write_docs
 
     def say(line: str) -> None:
         print(f"== {line}", flush=True)

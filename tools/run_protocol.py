@@ -24,8 +24,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slowfast.engine.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, Step, plan, shown
 from slowfast.errors import SlowFastError, UsageError
+from slowfast.studies.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, Step, plan, shown
 
 TOOLS = Path(__file__).resolve().parent
 MARK = "step.json"

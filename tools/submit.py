@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from slowfast.engine.protocol import plan
 from slowfast.errors import SlowFastError, UsageError
+from slowfast.studies.protocol import plan
 from tools.run_protocol import Call, call_process, parse_request, run_steps
 
 FIRST_PORT = 20000

@@ -21,7 +21,7 @@ import numpy as np
 from slowfast.config.configurable import configurable
 from slowfast.datasets import from_config
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.timeline import Clip, Timeline, constant_rate_timeline
+from slowfast.datasets.reading.timeline import Clip, Timeline, constant_rate_timeline
 from slowfast.datasets.video import Reader, VideoDataset
 from slowfast.errors import DecodeError, UsageError
 from slowfast.utils.logging import get_logger

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from slowfast.config.arch import read_preprocessing
-from slowfast.datasets import text4vis_transforms as text4vis
-from slowfast.datasets.annotations import PathArray, VideoList, read_list
-from slowfast.datasets.clip_transforms import ClipTransform, ColorJitter, short_side_for
-from slowfast.datasets.decoder import resolve_backend
-from slowfast.datasets.open_clip_transforms import OpenClipTransform
-from slowfast.datasets.random_erasing import RandomErasing
-from slowfast.datasets.sampling import FrameRule, frame_rule
-from slowfast.datasets.text4vis_rand_augment import Augment, build_rand_augment
-from slowfast.datasets.transforms import SlowFastTransform, SpatialSampling
-from slowfast.datasets.views import Views
+from slowfast.datasets.lists.annotations import PathArray, VideoList, read_list
+from slowfast.datasets.reading.decoder import resolve_backend
+from slowfast.datasets.sampling.rules import FrameRule, frame_rule
+from slowfast.datasets.sampling.views import Views
+from slowfast.datasets.transforms import text4vis
+from slowfast.datasets.transforms.clip import ClipTransform, ColorJitter, short_side_for
+from slowfast.datasets.transforms.open_clip import OpenClipTransform
+from slowfast.datasets.transforms.random_erasing import RandomErasing
+from slowfast.datasets.transforms.slowfast import SlowFastTransform, SpatialSampling
+from slowfast.datasets.transforms.text4vis_rand_augment import Augment, build_rand_augment
 from slowfast.errors import DataError, UsageError
 from slowfast.text.labels import load_classes
 from slowfast.utils.logging import get_logger

@@ -1,4 +1,4 @@
-"""PySlowFast's names for ``slowfast.datasets.transforms``, for people's files.
+"""PySlowFast's names for ``slowfast.datasets.transforms.slowfast``, for people's files.
 
 Draws come from the global generators, and results are (images, boxes) as there; boxes belong to
 detection, which is out of scope, and are always None.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from slowfast.datasets import transforms
-from slowfast.datasets.draws import LegacyRng
-from slowfast.datasets.rand_augment import rand_augment_transform
-from slowfast.datasets.random_erasing import RandomErasing
+from slowfast.datasets.transforms import slowfast as transforms
+from slowfast.datasets.transforms.draws import LegacyRng
+from slowfast.datasets.transforms.rand_augment import rand_augment_transform
+from slowfast.datasets.transforms.random_erasing import RandomErasing
 
 __all__ = [
     "RandomErasing",

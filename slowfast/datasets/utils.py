@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from slowfast.datasets import transforms
-from slowfast.datasets.draws import LegacyRng
+from slowfast.datasets.transforms import slowfast as transforms
+from slowfast.datasets.transforms.draws import LegacyRng
 
 __all__ = ["pack_pathway_output", "spatial_sampling", "tensor_normalize"]
 

@@ -16,14 +16,14 @@ from torch.utils.data import Dataset
 
 from slowfast.config.configurable import configurable
 from slowfast.datasets import from_config
-from slowfast.datasets.annotations import VideoList
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.collate import Sample
-from slowfast.datasets.decoder import VideoReader
-from slowfast.datasets.draws import Draws
-from slowfast.datasets.sampling import CENTER_CLIP, RANDOM_CLIP, FrameRule, view_of_index
-from slowfast.datasets.timeline import Clip, Timeline
-from slowfast.datasets.views import Views
+from slowfast.datasets.lists.annotations import VideoList
+from slowfast.datasets.reading.decoder import VideoReader
+from slowfast.datasets.reading.timeline import Clip, Timeline
+from slowfast.datasets.sampling.rules import CENTER_CLIP, RANDOM_CLIP, FrameRule, view_of_index
+from slowfast.datasets.sampling.views import Views
+from slowfast.datasets.transforms.draws import Draws
 from slowfast.errors import DataError, DecodeError
 from slowfast.structures import View
 from slowfast.utils.rng import generator

@@ -1,1 +1,1 @@
-"""Loops: training, validation, test, and how they are launched."""
+"""Loops: training, validation, test, prediction, and what they are made of."""

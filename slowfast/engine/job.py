@@ -13,10 +13,9 @@ from torch.utils.data import DataLoader
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config.derive import view_counts
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
-from slowfast.datasets.mixup import MixUp
+from slowfast.datasets.transforms.mixup import MixUp
 from slowfast.engine.batches import as_batch
 from slowfast.engine.figures import open_writer
-from slowfast.engine.group import check_same_data
 from slowfast.engine.precise_bn import measurable_batch_norms
 from slowfast.engine.setup import (
     check_test_size,
@@ -32,6 +31,7 @@ from slowfast.engine.watch import LossWatch
 from slowfast.engine.weights import check_ratio
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.meters import TrainMeter, ValMeter
+from slowfast.launch.group import check_same_data
 from slowfast.models.build import build_model, unwrap
 from slowfast.models.losses import build_loss
 from slowfast.solver.optimizer import construct_optimizer, set_lr

@@ -11,8 +11,8 @@ from torch import nn
 
 from slowfast.datasets.collate import collate
 from slowfast.datasets.from_config import dataset_arguments
+from slowfast.datasets.lists.video_list import VideoList
 from slowfast.datasets.video import VideoDataset
-from slowfast.datasets.video_list import VideoList
 from slowfast.engine.batches import as_batch
 from slowfast.engine.scoring import Scorer, chunks, reported
 from slowfast.engine.setup import class_names

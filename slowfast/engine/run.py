@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from slowfast.config import get_cfg, launch_facts
-from slowfast.engine.group import log_ranks
-from slowfast.engine.launch import launch
 from slowfast.evaluation.results import environment_facts, write_config, write_json
+from slowfast.launch.group import log_ranks
+from slowfast.launch.launch import launch
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger, setup_logging
 

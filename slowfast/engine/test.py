@@ -16,7 +16,6 @@ from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch
 from slowfast.engine.facts import describe_test
 from slowfast.engine.figures import open_writer, plot_scores
-from slowfast.engine.group import check_same_data
 from slowfast.engine.result_files import log_result, write_result
 from slowfast.engine.scoring import Scorer, chunks, reported
 from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
@@ -27,6 +26,7 @@ from slowfast.evaluation.meters import TestMeter
 from slowfast.evaluation.metrics import one_label_map
 from slowfast.evaluation.multiview import VideoScores
 from slowfast.evaluation.results import summarize, write_json
+from slowfast.launch.group import check_same_data
 from slowfast.models.build import build_model, unwrap
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger

@@ -226,6 +226,6 @@ def log_model_info(
 
 def launch_job(cfg: Any, init_method: str | None, func: Callable[..., Any]) -> Any:
     """Run ``func(cfg)`` on every process of the job: PySlowFast's name for ``launch``."""
-    from slowfast.engine.launch import launch  # compat: people import it from here
+    from slowfast.launch.launch import launch  # compat: people import it from here
 
     return launch(cfg, func, init_method)

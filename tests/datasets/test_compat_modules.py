@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from slowfast.config.defaults import get_cfg
-from slowfast.datasets import DATASET_REGISTRY, build_dataset, transform, transforms, utils
-from slowfast.datasets.draws import LegacyRng
+from slowfast.datasets import DATASET_REGISTRY, build_dataset, transform, utils
 from slowfast.datasets.kinetics import Kinetics
+from slowfast.datasets.transforms import slowfast as transforms
+from slowfast.datasets.transforms.draws import LegacyRng
 
 
 @pytest.fixture

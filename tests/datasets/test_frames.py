@@ -6,8 +6,8 @@ import torch
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.frames import FolderReader, Framefolder, count_frames
-from slowfast.datasets.sampling import FrameRule
-from slowfast.datasets.timeline import Clip
+from slowfast.datasets.reading.timeline import Clip
+from slowfast.datasets.sampling.rules import FrameRule
 from slowfast.errors import DataError, DecodeError, UsageError
 
 

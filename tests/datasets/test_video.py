@@ -7,15 +7,15 @@ import torch
 
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets import from_config
-from slowfast.datasets.annotations import PathArray, VideoList
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import collate
-from slowfast.datasets.decoder import VideoReader
+from slowfast.datasets.lists.annotations import PathArray, VideoList
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
-from slowfast.datasets.sampling import FrameRule
-from slowfast.datasets.transforms import SlowFastTransform, SpatialSampling
+from slowfast.datasets.reading.decoder import VideoReader
+from slowfast.datasets.sampling.rules import FrameRule
+from slowfast.datasets.sampling.views import Views
+from slowfast.datasets.transforms.slowfast import SlowFastTransform, SpatialSampling
 from slowfast.datasets.video import Kinetics, VideoDataset
-from slowfast.datasets.views import Views
 from slowfast.errors import DataError, DecodeError, UsageError
 from tests.distributed import run_two_processes
 from tests.video_files import frame_numbers, sequential, write_video

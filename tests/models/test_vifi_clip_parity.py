@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from slowfast.checkpoint.load import load_weights
-from slowfast.datasets.mixup import MixUp, convert_to_one_hot, cutmix_box
+from slowfast.datasets.transforms.mixup import MixUp, convert_to_one_hot, cutmix_box
 from slowfast.models import CLIP, CategoryHead, FrameWise, ViFiCLIP
 from slowfast.models.clip.text import TextBank
 from slowfast.models.losses import SoftTargetCrossEntropy

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.datasets.annotations import read_list
+from slowfast.datasets.lists.annotations import read_list
 from tests.video_files import write_truncated, write_video
 from tools.check_videos import check_video, main
 
@@ -49,7 +49,7 @@ def test_a_file_that_lost_its_tail_is_usable_but_counted_right(tmp_path: Path) -
 
 
 def test_damage_that_only_decoding_shows(folder: Path, monkeypatch) -> None:
-    from slowfast.datasets.decoder import VideoReader
+    from slowfast.datasets.reading.decoder import VideoReader
 
     monkeypatch.setattr(VideoReader, "count_decodable", lambda self: 20)
     verdict = check_video(str(folder / "good.mp4"))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slowfast.datasets.annotations import read_list
+from slowfast.datasets.lists.annotations import read_list
 from tests.datasets import miniatures
 from tools.prepare_data import build_parser, main
 

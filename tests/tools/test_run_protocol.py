@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.engine.protocol import Request, plan
 from slowfast.errors import UsageError
+from slowfast.studies.protocol import Request, plan
 from tools.run_protocol import (
     call_process,
     forget,

@@ -17,8 +17,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from slowfast.datasets.decoder import VideoReader
-from slowfast.datasets.sampling import CENTER_CLIP, FrameRule, frame_rule
+from slowfast.datasets.reading.decoder import VideoReader
+from slowfast.datasets.sampling.rules import CENTER_CLIP, FrameRule, frame_rule
 from tools.benchmarks.clips import make_clips
 from tools.benchmarks.core import Report, Settings, importable, race
 

@@ -22,13 +22,13 @@ import torch
 from slowfast.config.load import load_cfg
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import Sample, collate
-from slowfast.datasets.decoder import VideoReader
+from slowfast.datasets.lists.video_list import VideoList
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
-from slowfast.datasets.sampling import RANDOM_CLIP, frame_rule
-from slowfast.datasets.transforms import SlowFastTransform, SpatialSampling
+from slowfast.datasets.reading.decoder import VideoReader
+from slowfast.datasets.sampling.rules import RANDOM_CLIP, frame_rule
+from slowfast.datasets.sampling.views import Views
+from slowfast.datasets.transforms.slowfast import SlowFastTransform, SpatialSampling
 from slowfast.datasets.video import VideoDataset
-from slowfast.datasets.video_list import VideoList
-from slowfast.datasets.views import Views
 from slowfast.errors import UsageError
 from slowfast.utils.misc import cpu_mem_usage
 from slowfast.utils.rng import generator

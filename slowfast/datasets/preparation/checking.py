@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import cv2
 
-from slowfast.datasets.decoder import VideoReader
 from slowfast.datasets.preparation.resolving import IMAGE_SUFFIXES, count_images
+from slowfast.datasets.reading.decoder import VideoReader
 from slowfast.errors import DecodeError
 
 

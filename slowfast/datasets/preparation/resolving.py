@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from slowfast.datasets.annotations import VIDEO_SUFFIXES
+from slowfast.datasets.lists.annotations import VIDEO_SUFFIXES
 from slowfast.datasets.preparation.class_table import key
 from slowfast.errors import DataError
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from slowfast.datasets.packet_scan import UNREADABLE
+from slowfast.datasets.reading.packet_scan import UNREADABLE
 from slowfast.errors import DecodeError
 from slowfast.utils.progress import progress_line
 

@@ -1,0 +1,1 @@
+"""List files: the lines, the videos that they name, and the files that hold them."""

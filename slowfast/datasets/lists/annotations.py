@@ -1,0 +1,369 @@
+"""Read the list of a split: which videos there are, and their labels.
+
+Forms that are recognised:
+    path label            PySlowFast, ViFi-CLIP, OST (a line with a path alone has label 0)
+    path ignored label    PySlowFast
+    folder frames label   Text4Vis: frames on the disk, one folder for each video
+    [{"filename": ..., "label": [3]}, ...]      JSON, as OST accepts it
+    root/class name/video a folder instead of a list: one folder for each class
+Fields are separated by blanks, commas or tabs. Blank lines, CRLF, a byte order mark and a missing
+final newline do no harm.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from slowfast.datasets.lists.file_lookup import absent, find_by_name
+from slowfast.datasets.lists.video_list import PathArray, VideoList
+from slowfast.errors import DataError, UsageError
+from slowfast.utils.logging import get_logger
+
+__all__ = ["PathArray", "VideoList", "read_list"]
+
+logger = get_logger(__name__)
+KINDS = ("auto", "video", "frames")
+SEPARATORS = {"\t": "tab", ",": "comma", " ": "blank"}
+# Looked at to recognise the separator; all lines are checked afterwards.
+SAMPLE_LINES = 1000
+# A list of lines may begin with a bracket too: names of HMDB-51 do.
+JSON_START = re.compile(r'\s*(\[\s*([\[{"]|\d*\s*\]?\s*$)|\{\s*["}])')
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg"),
+    *(".flv", ".wmv", ".ts", ".3gp", ".ogv", ".gif"),
+)
+
+
+class _Entries(NamedTuple):
+    """The parsed content of a list, before files are looked up."""
+
+    paths: list[str]
+    labels: list[Any]
+    num_frames: list[int] | None
+    lines: list[int]
+
+
+def read_list(
+    path: str | os.PathLike[str],
+    *,
+    separator: str = "",
+    prefix: str = "",
+    root: str = "",
+    num_classes: int = 0,
+    kind: str = "auto",
+    classes: Sequence[str] = (),
+    check_files: bool = True,
+) -> VideoList:
+    """Return the videos and labels of a list file, a JSON list or a tree of class folders.
+
+    Args:
+        path: the list, or the root of the tree.
+        separator: what parts the fields. Empty, or PySlowFast's default of one blank: recognised
+            from the lines (tab, comma, blank). Anything else is taken as it is.
+        prefix: folder put in front of relative paths (DATA.PATH_PREFIX).
+        root: where files that are absent are looked for by their base names; empty = ``prefix``,
+            or the folder of the list.
+        num_classes: labels must be below it (0 = not checked).
+        kind: "video", "frames", or "auto": frames if lines have three fields, the middle one a
+            number, and the path has no suffix of a video file.
+        classes: class names in the order of their labels; then labels may be names.
+        check_files: say how many files are absent, after looking for them by base name. Costs one
+            listing of each folder that occurs, and a walk of ``root`` if something is absent.
+
+    Raises:
+        DataError: no or an empty list, wrong fields or labels (file and line are named), several
+            files of the same base name, or none of the listed files exists.
+        UsageError: unknown ``kind``.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"DATA.LIST_FORMAT is {kind!r}; known: {', '.join(KINDS)}")
+    path = os.fspath(path)
+    labels_of = _Labels(path, num_classes, tuple(classes))
+    if os.path.isdir(path):
+        return _read_tree(path, labels_of, kind)
+    text = _read_text(path)
+    if JSON_START.match(text):
+        entries = _parse_json(path, text)
+    else:
+        entries = _parse_lines(path, text, separator, kind, labels_of)
+    if not entries.paths:
+        raise DataError(f"{path}: the list is empty; expected lines like 'folder/video.mp4 3'")
+    labels = labels_of.numbers(entries.labels, entries.lines)
+    paths = [os.path.join(prefix, name) for name in entries.paths] if prefix else entries.paths
+    missing: list[int] = []
+    if check_files:
+        root = root or prefix or os.path.dirname(path) or "."
+        paths, missing = _locate(path, paths, labels, root)
+    _report_duplicates(path, paths)
+    return VideoList(
+        paths=PathArray(paths),
+        labels=labels,
+        num_frames=None if entries.num_frames is None else np.array(entries.num_frames),
+        lines=np.array(entries.lines),
+        kind="video" if entries.num_frames is None else "frames",
+        missing=tuple(missing),
+    )
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such list of videos; check DATA.PATH_TO_DATA_DIR and DATA.TRAIN_FILE, "
+            "DATA.VAL_FILE or DATA.TEST_FILE"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: the list cannot be read ({error.strerror})") from None
+
+
+class _Labels:
+    """Turns label fields into numbers and refuses wrong ones with file and line."""
+
+    def __init__(self, path: str, num_classes: int, classes: tuple[str, ...]) -> None:
+        self.path = path
+        self.limit = num_classes or len(classes)
+        self.classes = {name: label for label, name in enumerate(classes)}
+
+    def fits(self, text: str) -> bool:
+        """Whether ``text`` may be a label at all."""
+        return text in self.classes or text.isdecimal() or text[:1] in "+-" and text[1:].isdecimal()
+
+    def numbers(self, labels: Sequence[Any], lines: Sequence[int]) -> np.ndarray:
+        """Return int64 labels; raises DataError for the first that is wrong."""
+        names = self.classes
+        try:
+            if names:
+                values = [names[label] if label in names else int(label) for label in labels]
+            else:
+                values = list(map(int, labels))
+        except (ValueError, TypeError):
+            self._refuse(labels, lines)
+        numbers = np.array(values, dtype=np.int64)
+        wrong = (numbers < 0) | ((numbers >= self.limit) if self.limit else False)
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            limit = f"0..{self.limit - 1} (MODEL.NUM_CLASSES)" if self.limit else "0 and above"
+            raise DataError(
+                f"{self.path}:{lines[first]}: label {numbers[first]} is outside {limit}"
+                f"{f', as are {wrong.sum() - 1} others' if wrong.sum() > 1 else ''}"
+            )
+        return numbers
+
+    def _refuse(self, labels: Sequence[Any], lines: Sequence[int]) -> NoReturn:
+        bad = next(i for i, label in enumerate(labels) if not self.fits(str(label)))
+        expected = "an integer or a class name" if self.classes else "an integer"
+        near = difflib.get_close_matches(str(labels[bad]), self.classes, n=1)
+        hint = f"; nearest class: {near[0]!r}" if near else ""
+        raise DataError(
+            f"{self.path}:{lines[bad]}: the label is {labels[bad]!r}, expected {expected}{hint}"
+        )
+
+
+def _split(line: str, separator: str) -> list[str]:
+    if separator == " ":
+        return line.split()
+    return [part.strip() for part in line.split(separator)]
+
+
+def _parse_lines(path: str, text: str, separator: str, kind: str, labels_of: _Labels) -> _Entries:
+    numbered = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not numbered:
+        return _Entries([], [], None, [])
+    lines = [line.strip() for _, line in numbered]
+    numbers = [i for i, _ in numbered]
+    if separator in ("", " "):
+        separator = _recognise(lines[:SAMPLE_LINES], labels_of.fits) or " "
+        if separator != " ":
+            logger.info("%s: fields are separated by %s", path, SEPARATORS[separator])
+    rows = [_split(line, separator) for line in lines]
+    width = _check_widths(path, rows, numbers, lines, separator, labels_of.fits)
+    paths = [row[0] for row in rows]
+    if "" in paths:
+        raise DataError(f"{path}:{numbers[paths.index('')]}: the path is empty")
+    labels = [row[-1] for row in rows] if width > 1 else [0] * len(rows)
+    if width == 1:
+        logger.warning("%s: no line has a label; all videos get label 0", path)
+    counts = _frame_counts(path, rows, numbers, kind)
+    return _Entries(paths, labels, counts, numbers)
+
+
+def _recognise(lines: Sequence[str], fits: Callable[[str], bool]) -> str:
+    """Return the separator that parts every line into a path and a label, or ""."""
+    for middle_is_number in (True, False):
+        for separator in SEPARATORS:
+            rows = [_split(line, separator) for line in lines]
+            if len({len(row) for row in rows}) != 1 or len(rows[0]) not in (2, 3):
+                continue
+            if not all(fits(row[-1]) for row in rows):
+                continue
+            if len(rows[0]) == 2 or not middle_is_number or all(r[1].isdecimal() for r in rows):
+                return separator
+    return ""
+
+
+def _check_widths(
+    path: str,
+    rows: list[list[str]],
+    numbers: list[int],
+    lines: list[str],
+    separator: str,
+    fits: Callable[[str], bool],
+) -> int:
+    """Return the number of fields that all lines have; raises DataError if they differ."""
+    widths = Counter(map(len, rows))
+    width = widths.most_common(1)[0][0]
+    other = _recognise(lines[:SAMPLE_LINES], fits)
+    if len(widths) == 1 and 1 <= width <= 3 and not (width == 1 and other):
+        return width
+    usual = width if 1 <= width <= 3 and not (width == 1 and other) else 0
+    bad = next(i for i, row in enumerate(rows) if len(row) != usual)
+    shown = SEPARATORS.get(separator, repr(separator))
+    hint = ""
+    if other and other != separator:
+        hint = (
+            f"; with DATA.PATH_LABEL_SEPARATOR {other!r} ({SEPARATORS[other]}) the list can be read"
+        )
+    elif len(rows[bad]) > 3:
+        hint = "; paths that contain the separator need another one, such as a tab"
+    raise DataError(
+        f"{path}:{numbers[bad]}: {len(rows[bad])} fields separated by {shown}, "
+        f"expected {f'{usual} as in other lines' if usual else 'path and label'}{hint}"
+    )
+
+
+def _frame_counts(
+    path: str, rows: list[list[str]], numbers: list[int], kind: str
+) -> list[int] | None:
+    """Return the middle fields as frame counts if the list is one of frame folders, else None."""
+    three = len(rows[0]) == 3
+    if kind == "video":
+        return None
+    if kind == "auto" and not (three and _looks_like_folders(rows)):
+        return None
+    if not three:
+        raise DataError(
+            f"{path}:{numbers[0]}: {len(rows[0])} fields; a list of frame folders needs three: "
+            "folder, number of frames, label"
+        )
+    bad = next((i for i, row in enumerate(rows) if not row[1].isdecimal()), None)
+    if bad is not None:
+        raise DataError(
+            f"{path}:{numbers[bad]}: the number of frames is {rows[bad][1]!r}, expected an integer"
+        )
+    return [int(row[1]) for row in rows]
+
+
+def _looks_like_folders(rows: list[list[str]]) -> bool:
+    return all(
+        row[1].isdecimal() and os.path.splitext(row[0])[1].lower() not in VIDEO_SUFFIXES
+        for row in rows[:SAMPLE_LINES]
+    )
+
+
+def _parse_json(path: str, text: str) -> _Entries:
+    try:
+        table = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    if isinstance(table, dict):
+        table = [{"filename": name, "label": label} for name, label in table.items()]
+    paths: list[str] = []
+    labels: list[Any] = []
+    for number, entry in enumerate(table, 1):
+        name, label = _json_entry(path, number, entry)
+        paths.append(name)
+        labels.append(label)
+    return _Entries(paths, labels, None, list(range(1, len(paths) + 1)))
+
+
+def _json_entry(path: str, number: int, entry: Any) -> tuple[str, Any]:
+    name = entry.get("filename", entry.get("path")) if isinstance(entry, dict) else None
+    label = entry.get("label") if isinstance(entry, dict) else None
+    if isinstance(label, list) and len(label) == 1:
+        label = label[0]
+    if not isinstance(name, str) or not name or not isinstance(label, int | str):
+        raise DataError(
+            f"{path}: entry {number} is {str(entry)[:80]!r}, expected "
+            '{"filename": "folder/video.mp4", "label": [3]}'
+        )
+    return name, label
+
+
+def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
+    """Return the videos of ``root``/class name/..., sorted by class and path."""
+    if kind == "frames":
+        raise DataError(f"{root}: frame folders need a list (folder, number of frames, label)")
+    folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    if labels_of.classes and (unknown := [f for f in folders if f not in labels_of.classes]):
+        raise DataError(f"{root}: folder {unknown[0]!r} is not among the class names")
+    names = tuple(labels_of.classes) or tuple(folders)
+    paths: list[str] = []
+    labels: list[int] = []
+    for folder in folders:
+        found = sorted(
+            str(file)
+            for file in Path(root, folder).rglob("*")
+            if file.suffix.lower() in VIDEO_SUFFIXES
+        )
+        paths += found
+        labels += [names.index(folder)] * len(found)
+    if not paths:
+        raise DataError(f"{root}: no videos; expected class folders with video files in them")
+    numbers = labels_of.numbers(labels, range(1, len(labels) + 1))
+    return VideoList(PathArray(paths), numbers, class_names=names)
+
+
+def _locate(
+    path: str, paths: list[str], labels: np.ndarray, root: str
+) -> tuple[list[str], list[int]]:
+    """Return the paths with absent files replaced by those of the same base name, and the rest."""
+    gone = absent(paths)
+    if not gone:
+        return paths, []
+    lookup = find_by_name(paths, gone, root)
+    if lookup.found:
+        logger.info(
+            "%s: %d of %d files are not where they are listed and were found by name under %s",
+            path, len(lookup.found), len(paths), root,
+        )  # fmt: skip
+        listed, paths = paths, [lookup.found.get(i, name) for i, name in enumerate(paths)]
+        _refuse_shared(path, listed, paths, labels)
+    first = ", ".join(paths[i] for i in lookup.missing[:3])
+    if len(lookup.missing) == len(paths):
+        raise DataError(
+            f"{path}: none of the {len(paths)} listed files exists, nor any of that name under "
+            f"{root} (first: {first}); set DATA.PATH_PREFIX to the folder of the videos"
+        )
+    if lookup.missing:
+        logger.warning("%s: %d of %d listed files are missing: %s%s", path, len(lookup.missing),
+                       len(paths), first, ", ..." if len(lookup.missing) > 3 else "")  # fmt: skip
+    return paths, lookup.missing
+
+
+def _refuse_shared(path: str, listed: list[str], paths: list[str], labels: np.ndarray) -> None:
+    """Refuse one file that was found by name for two absent ones of different labels."""
+    first: dict[str, int] = {}
+    for i, (name, found) in enumerate(zip(listed, paths)):
+        other = i if name == found else first.setdefault(found, i)
+        if listed[other] != name and labels[other] != labels[i]:
+            raise DataError(
+                f"{path}: {listed[other]} and {name} do not exist, and one file of that name does: "
+                f"{found}, which cannot be both; put it where it is listed"
+            )
+
+
+def _report_duplicates(path: str, paths: list[str]) -> None:
+    if len(set(paths)) == len(paths):
+        return
+    twice = [name for name, count in Counter(paths).items() if count > 1]
+    logger.warning("%s: %d paths are listed more than once, first %s", path, len(twice), twice[0])

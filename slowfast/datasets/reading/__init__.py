@@ -1,0 +1,1 @@
+"""From a file to frames: packets, time stamps, key frames, decoders."""

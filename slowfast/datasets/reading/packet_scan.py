@@ -1,0 +1,94 @@
+"""Count the frames of a stream from its packets, without decoding, where that can be relied on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+
+from slowfast.datasets.reading.seek_plan import PacketTable
+
+# Containers that store a presentation time with every packet. In others (AVI, raw streams) FFmpeg
+# guesses the times of a stream with B-frames, and guesses wrong for H.264.
+TIMED_FORMATS = {"mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "flv", "asf", "ogg", "nut"}
+# An MPEG-4 picture of this size is a placeholder that shows nothing (packed B-frames).
+PLACEHOLDER_BYTES = 8
+# What PyAV raises on damaged files: FFmpeg's own errors, and its bindings' where a number is off.
+UNREADABLE = (av.FFmpegError, IndexError, ValueError, OverflowError)
+# FFmpeg's AV_FIELD_UNKNOWN and AV_FIELD_PROGRESSIVE.
+PROGRESSIVE = (0, 1)
+
+
+@dataclass(frozen=True)
+class PacketScan:
+    """What listing the packets of a stream showed.
+
+    ``table``: the packets, None if some have no presentation time; ``count``: packets with
+    content; ``damaged``: the file ended early or a packet is marked corrupt; ``hidden``: a packet
+    carries a picture that is decoded but never shown, other than by an edit list.
+    """
+
+    table: PacketTable | None
+    count: int
+    damaged: bool
+    hidden: bool
+
+
+def scan_packets(container: Any, stream: Any) -> PacketScan:
+    """List the packets of ``stream`` from the container's current position to its end.
+
+    Args:
+        container: an open PyAV input container.
+        stream: its video stream.
+    """
+    rows: list[tuple[int | None, int | None, bool, bool]] = []
+    codec = stream.codec_context.name
+    damaged = hidden = False
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0:
+                continue
+            damaged |= packet.is_corrupt
+            hidden |= _shows_nothing(codec, packet)
+            rows.append((packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard))
+    except UNREADABLE:
+        damaged = True
+    if not rows or any(row[0] is None for row in rows):
+        return PacketScan(None, len(rows), damaged, hidden)
+    table = PacketTable(
+        pts=np.array([row[0] for row in rows], dtype=np.int64),
+        dts=np.array([row[0] if row[1] is None else row[1] for row in rows], dtype=np.int64),
+        key=np.array([row[2] for row in rows], dtype=bool),
+        shown=np.array([row[3] for row in rows], dtype=bool),
+    )
+    return PacketScan(table, len(rows), damaged, hidden)
+
+
+def _shows_nothing(codec: str, packet: Any) -> bool:
+    if codec == "vp8":
+        return not (memoryview(packet)[0] >> 4) & 1
+    return codec == "mpeg4" and packet.size <= PLACEHOLDER_BYTES
+
+
+def count_is_certain(scan: PacketScan, container: Any, stream: Any) -> bool:
+    """Say whether each listed packet will come out of the decoder as one frame, in order of pts.
+
+    False for everything out of the ordinary: packets without time stamps or with the same one,
+    damage, hidden pictures, streams that do not begin with a key frame or with the first shown
+    frame, interlaced streams (two packets may be one frame), and B-frames in a container that does
+    not store presentation times. The frames must then be counted by decoding.
+    """
+    table = scan.table
+    if table is None or scan.damaged or scan.hidden:
+        return False
+    if not table.key[0] or table.pts[0] != table.pts.min():
+        return False
+    if len(np.unique(table.pts)) != len(table.pts) or not table.shown.any():
+        return False
+    codec = stream.codec_context
+    if int(getattr(codec, "field_order", 0)) not in PROGRESSIVE:
+        return False
+    timed = TIMED_FORMATS & set(container.format.name.split(","))
+    return bool(timed) or not codec.has_b_frames

@@ -1,0 +1,1 @@
+"""Processes: starting them, joining them to a group, ending them together."""

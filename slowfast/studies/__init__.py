@@ -1,0 +1,1 @@
+"""Things made of whole runs: demo, matrix, protocols, ready-made classifiers, explanations."""

@@ -1,0 +1,162 @@
+"""Run the pairs of the matrix in several processes, and go on where a killed run stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from multiprocessing import get_context
+from threading import Thread
+from typing import Any
+
+import cv2
+import torch
+
+from slowfast.errors import SlowFastError
+from slowfast.evaluation.results import atomic_write
+from slowfast.launch.processes import run_workers
+from slowfast.studies.demo_data import draw_demo_data
+from slowfast.studies.matrix import COLUMNS, TEACHER, Matrix, Task, read_result, run_task
+
+WAITING, RUNNING, DONE, FAILED = range(4)
+POLL_SECONDS = 0.2
+Say = Callable[[str], None]
+
+
+def run_matrix(
+    matrix: Matrix, *, jobs: int = 1, fresh: bool = False, say: Say = lambda line: None
+) -> dict[Task, dict[str, Any]]:
+    """Run what is not done yet and return all results, also those of earlier runs.
+
+    Args:
+        matrix: the pairs and seeds.
+        jobs: processes, each with one thread.
+        fresh: forget what an earlier run left of these pairs and seeds.
+        say: shows a line to the user.
+
+    Returns:
+        The result of each task; that of one that failed is ``{"failed": traceback}``.
+
+    Raises:
+        DataError: the data folder holds something else.
+        UsageError: results were made with other settings.
+        Interrupted: SIGINT or SIGTERM; the same call continues.
+    """
+    tasks = plan_tasks(matrix)
+    if fresh:
+        for task in tasks:
+            shutil.rmtree(matrix.folder(task), ignore_errors=True)
+    draw_demo_data(matrix.data, matrix.sizes, output=matrix.output, say=say)
+    write_train_list(matrix)
+    found = {task: read_result(matrix, task) for task in tasks}
+    # A refusal is not kept: the pair may be possible by now (a package was installed).
+    done = {task: result for task, result in found.items() if result and "top1" in result}
+    say(f"{len(tasks)} trainings, {len(done)} of them are done: {matrix.output}")
+    if len(done) == len(tasks):
+        return done
+    failures = _run_in_processes(matrix, tasks, [task in done for task in tasks], jobs, say)
+    return {
+        task: {"failed": failures[task]} if task in failures else read_result(matrix, task) or {}
+        for task in tasks
+    }
+
+
+def plan_tasks(matrix: Matrix) -> list[Task]:
+    """Return the trainings in their order, with those that taught heads start from in front.
+
+    The pairs of a seed stand together, because they share their samples.
+    """
+    taught = any(COLUMNS[pair.column].taught for pair in matrix.pairs)
+    first = [TEACHER] if taught or TEACHER in matrix.pairs else []
+    rest = [pair for pair in matrix.pairs if pair != TEACHER]
+    return [Task(pair, seed) for seed in matrix.seeds for pair in (*first, *rest)]
+
+
+def write_train_list(matrix: Matrix) -> None:
+    """List the first ``train_videos`` of each class, for less training than the demo's."""
+    kept: dict[str, list[str]] = {}
+    for line in (matrix.data / "train.csv").read_text(encoding="utf-8").splitlines():
+        kept.setdefault(line.rpartition(" ")[2], []).append(line)
+    lines = [line for own in kept.values() for line in own[: matrix.train_videos]]
+    atomic_write(matrix.train_list, "\n".join(lines) + "\n")
+
+
+def _run_in_processes(
+    matrix: Matrix, tasks: Sequence[Task], done: Sequence[bool], jobs: int, say: Say
+) -> dict[Task, str]:
+    """Run the tasks that are not done; return what failed, with its traceback."""
+    context = get_context("spawn")
+    states = context.Array("b", [DONE if was_done else WAITING for was_done in done])
+    lines = context.SimpleQueue()
+    failures: dict[Task, str] = {}
+    total, start = len(tasks) - sum(done), time.perf_counter()
+
+    def listen() -> None:
+        number = 0
+        while (message := lines.get()) is not None:
+            position, seconds, outcome, failure = message
+            number += 1
+            left = (time.perf_counter() - start) / number * (total - number)
+            if failure:
+                failures[tasks[position]] = failure
+            say(
+                f"{number}/{total} {tasks[position]}: {outcome} ({seconds:.0f} s; "
+                f"{number / (time.perf_counter() - start) * 60:.1f} a minute, "
+                f"{timedelta(seconds=round(left))} left)"
+            )
+
+    listener = Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        run_workers(_work, (matrix, list(tasks), states, lines), count=min(jobs, total))
+    finally:
+        lines.put(None)
+        listener.join()
+    return failures
+
+
+def _work(worker: int, matrix: Matrix, tasks: Sequence[Task], states: Any, lines: Any) -> None:
+    """Run tasks until none is left; the logs of each are in its folder."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it is this process's for good
+    while (position := _claim(tasks, states)) is not None:
+        start, failure = time.perf_counter(), ""
+        try:
+            result = run_task(matrix, tasks[position])
+            outcome = f"top-1 {result['top1']:.1f}" if "top1" in result else "refused"
+        except SlowFastError as error:
+            if error.exit_code == 130:
+                raise
+            failure, outcome = str(error), f"FAILED: {error}"
+        except Exception:  # noqa: BLE001 - the other pairs are still wanted; it is told at the end
+            failure = traceback.format_exc()
+            outcome = f"FAILED: {failure.splitlines()[-1]}"
+        states[position] = FAILED if failure else DONE
+        lines.put((position, time.perf_counter() - start, outcome, failure))
+
+
+def _claim(tasks: Sequence[Task], states: Any) -> int | None:
+    """Return the position of the next task, or None; wait for the teacher that it starts from."""
+    while True:
+        with states.get_lock():
+            waiting = [i for i, state in enumerate(states) if state == WAITING]
+            ready = [i for i in waiting if _teacher_state(tasks, states, i) in (DONE, FAILED)]
+            if ready:
+                states[ready[0]] = RUNNING
+                return ready[0]
+        if not waiting:
+            return None
+        time.sleep(POLL_SECONDS)
+
+
+def _teacher_state(tasks: Sequence[Task], states: Any, position: int) -> int:
+    """Return the state of the task that this one starts from; DONE if it starts from none."""
+    task = tasks[position]
+    if not COLUMNS[task.pair.column].taught:
+        return DONE
+    return int(states[tasks.index(Task(TEACHER, task.seed))])
