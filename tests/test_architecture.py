@@ -31,7 +31,10 @@ CFG_READERS = {
 }
 UNTYPED: dict[str, str] = {}
 # Where cfg may be read: the config package, functions that build from it, the engine.
-CFG_PLACES = ("slowfast/config/", "slowfast/engine/", "slowfast/datasets/from_config.py", "tools/")
+CFG_PLACES = (
+    *("slowfast/config/", "slowfast/engine/", "slowfast/launch/", "slowfast/studies/"),
+    *("slowfast/datasets/from_config.py", "tools/"),
+)
 CFG_PREFIXES = ("from_cfg", "build_", "construct_")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
