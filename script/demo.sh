@@ -10,4 +10,4 @@ cd "$root"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(count_processors)}"
 # Waiting threads sleep: the process that reads the videos wants their processor.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
-exec "$venv/bin/python" tools/demo.py "$@"
+exec "$venv/bin/python" -m ost demo "$@"

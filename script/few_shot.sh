@@ -7,4 +7,4 @@ set -euo pipefail
 
 answer_help "$@"
 ensure_environment report >&2
-exec "$venv/bin/python" "$root/tools/run_protocol.py" few_shot "$@"
+exec "$venv/bin/python" -m ost protocol few_shot "$@"

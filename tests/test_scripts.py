@@ -88,12 +88,12 @@ def test_first_run_installs_and_a_second_one_does_not(checkout) -> None:
     assert "making a virtual environment" in first.stdout
     (install,) = checkout.calls("pip install")
     assert install.endswith(f"--editable {checkout.root}[report]")
-    assert checkout.calls("tools/demo.py") == ["tools/demo.py --seeds 3"]
+    assert checkout.calls("-m ost demo") == ["-m ost demo --seeds 3"]
 
     second = checkout.run("demo.sh")
     assert second.returncode == 0
     assert "nothing to install" in second.stdout
-    assert checkout.log.read_text().splitlines() == ["tools/demo.py"]
+    assert checkout.log.read_text().splitlines() == ["-m ost demo"]
 
 
 @pytest.mark.parametrize("name", ["demo.sh", "matrix.sh", "zero_shot.sh", "few_shot.sh"])
@@ -138,7 +138,7 @@ def test_moved_checkout_is_installed_again(checkout, tmp_path) -> None:
 def test_failed_installation_is_tried_again(checkout) -> None:
     checkout.write(install=1)
     assert checkout.run("demo.sh").returncode != 0
-    assert checkout.calls("tools/demo.py") == []
+    assert checkout.calls("-m ost demo") == []
     checkout.write()
     shutil.copy(checkout.inside, checkout.root / ".venv" / "bin" / "python")
     assert checkout.run("demo.sh").returncode == 0
@@ -224,11 +224,11 @@ def test_dry_run_shows_the_commands_of_the_whole_protocol(ready, name) -> None:
     *steps, table = done.stdout.splitlines()
     assert len(steps) == count
     for step in steps:
-        assert step.startswith(f"python tools/run_net.py --cfg configs/OST/{name}/")
+        assert step.startswith(f"python -m ost run --cfg configs/OST/{name}/")
         assert " --opts DATA.PATH_TO_DATA_DIR /data/" in step
         assert step.endswith(" NUM_GPUS 8")
     assert f"--cfg configs/OST/{name}/{dataset}.yaml" in steps[0]
-    assert table.startswith(f"python tools/summarize.py runs/ost/{name}/")
+    assert table.startswith(f"python -m ost summarize runs/ost/{name}/")
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,13 @@ def test_other_methods_have_the_same_commands(ready, method, name, dataset, coun
     *steps, table = done.stdout.splitlines()
     assert len(steps) == count
     assert all(f"--cfg configs/{method}/{name}/" in step for step in steps)
-    assert table.startswith(f"python tools/summarize.py runs/{method.lower()}/{name}/")
+    assert table.startswith(f"python -m ost summarize runs/{method.lower()}/{name}/")
 
 
 def test_a_launcher_stands_in_front_of_every_step(ready) -> None:
     launcher = "torchrun --nproc_per_node 8"
     done = ready.run("fully_supervised", "OST", "ssv2", "--dry-run", OST_LAUNCH=launcher)
-    assert done.stdout.startswith("torchrun --nproc_per_node 8 tools/run_net.py --cfg ")
+    assert done.stdout.startswith("torchrun --nproc_per_node 8 -m ost run --cfg ")
 
 
 @pytest.mark.parametrize(
@@ -306,9 +306,7 @@ def test_slurm_job_becomes_a_launcher_that_the_protocol_understands(ready, tmp_p
     assert done.returncode == 0, done.stderr
     step = done.stdout.splitlines()[0]
     assert step.startswith("srun ")
-    assert (
-        "--rdzv_id 81234 --rdzv_backend c10d --rdzv_endpoint first:21234 tools/run_net.py" in step
-    )
+    assert "--rdzv_id 81234 --rdzv_backend c10d --rdzv_endpoint first:21234 -m ost run" in step
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from ost.predict import main
 from slowfast.config import load_cfg
 from slowfast.engine.predict import predict
 from slowfast.engine.test import test as run_test
 from slowfast.errors import UsageError
 from slowfast.models import build_model
 from tests.video_files import write_video
-from tools.predict import main
 
 NAMES = ("opening a door", "closing a door", "petting a cat")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ost.demo import main, show_table
 from slowfast.datasets.demo_actions import Sizes
 from slowfast.errors import UsageError
 from slowfast.studies import demo as demo_module
@@ -23,7 +24,6 @@ from slowfast.studies.demo import (
     run_demo,
     table,
 )
-from tools.demo import main, show_table
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTS = (

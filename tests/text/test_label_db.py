@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ost.label_db import BENCHMARKS, main
 from slowfast.text.label_db import check_classes, check_descriptors
 from slowfast.text.labels import load_classes
 from tests.conftest import ROOT
-from tools.check_label_db import BENCHMARKS, main
 
 NAMES = ("kick", "sit, slowly")
 SPATIAL = {"kick": ["a raised leg", "a ball"], "sit, slowly": ["a chair", "bent knees"]}

@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from slowfast.errors import UsageError
-from tools.submit import (
+from ost.submit import (
     ProtocolJob,
     executor_parameters,
     main,
@@ -13,6 +12,7 @@ from tools.submit import (
     submit,
     torchrun_words,
 )
+from slowfast.errors import UsageError
 
 WORDS = ["fully_supervised", "OST", "ssv2", "--data-root", "/data", "--output"]
 
@@ -95,8 +95,8 @@ def test_a_job_of_submitit_runs_the_steps(tmp_path) -> None:
     step, table = call.words
     assert step[2] == "torch.distributed.run"
     assert step[step.index("--nproc_per_node") + 1] == "2"
-    assert "run_net.py" in " ".join(step)
-    assert "summarize.py" in table[1]
+    assert "-m ost run --cfg" in " ".join(step)
+    assert table[1:4] == ["-m", "ost", "summarize"]
     assert list((tmp_path / "out").rglob("step.json"))
 
 

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.errors import UsageError
-from slowfast.studies.protocol import Request, plan
-from tools.run_protocol import (
+from ost.protocol import (
     call_process,
     forget,
     is_done,
@@ -22,6 +20,8 @@ from tools.run_protocol import (
     run_steps,
     summary_words,
 )
+from slowfast.errors import UsageError
+from slowfast.studies.protocol import Request, plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,7 +71,7 @@ def test_steps_run_in_turn_and_end_with_the_table(tmp_path, calls, capsys) -> No
     assert run_steps(steps, call=calls) == 0
     assert calls.outputs == [*ALL, "table"]
     assert calls.words[0][0] == sys.executable
-    assert calls.words[0][1].endswith("tools/run_net.py")
+    assert calls.words[0][1:5] == ["-m", "ost", "run", "--cfg"]
     assert calls.words[-1] == [sys.executable, *summary_words(steps)]
     said = capsys.readouterr().out
     assert "step 1 of 4: train on base classes of ucf101 (list 1), test them" in said
@@ -153,19 +153,19 @@ def test_dry_run_prints_commands_and_runs_nothing(tmp_path, capsys, monkeypatch)
     assert main(["few_shot", "OST", "hmdb51", "4", "--dry-run", "--output", str(tmp_path)]) == 0
     train, table = capsys.readouterr().out.splitlines()
     assert train == (
-        "python tools/run_net.py --cfg configs/OST/few_shot/hmdb51_4shot.yaml --opts "
+        "python -m ost run --cfg configs/OST/few_shot/hmdb51_4shot.yaml --opts "
         "DATA.PATH_TO_DATA_DIR '/data sets/hmdb51/lists' "
         "DATA.PATH_PREFIX '/data sets/hmdb51/videos' DATA.TRAIN_FILE train_4shot_seed1.csv "
         "DATA.VAL_FILE val.csv DATA.TEST_FILE val.csv TEST.SPLIT 4shot_seed1 "
         f"OUTPUT_DIR {tmp_path}/ost/few_shot/hmdb51/4shot_seed1"
     )
-    assert table == f"python tools/summarize.py {tmp_path}/ost/few_shot/hmdb51/4shot_seed1"
+    assert table == f"python -m ost summarize {tmp_path}/ost/few_shot/hmdb51/4shot_seed1"
     assert not any(tmp_path.iterdir())
 
 
 def in_short(line: str) -> str:
     """Return a step's command as: leaf, training list, test list, subset, weights -> folder."""
-    _, _, _, leaf, _, *words = shlex.split(line)
+    leaf, _, *words = shlex.split(line.removeprefix("python -m ost run --cfg "))
     found = dict(zip(words[::2], words[1::2]))
     keys = ("DATA.TRAIN_FILE", "DATA.TEST_FILE", "TEXT.SUBSET", "TEST.CHECKPOINT_FILE_PATH")
     facts = [Path(found.get(key, "-")).name for key in keys]
@@ -202,7 +202,7 @@ def test_mistakes_exit_with_2(words, message, capsys, monkeypatch) -> None:
 
 
 def test_planning_needs_no_torch() -> None:
-    code = "import sys, tools.run_protocol; sys.exit('torch' in sys.modules)"
+    code = "import sys, ost.protocol; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -217,7 +217,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
 pathlib.Path(sys.argv[1]).touch()
 time.sleep(60)
 """
-PARENT = "import sys; from tools.run_protocol import call_process as c; sys.exit(c(sys.argv[1:]))"
+PARENT = "import sys; from ost.protocol import call_process as c; sys.exit(c(sys.argv[1:]))"
 
 
 def test_sigterm_is_handed_on_and_the_answer_back(tmp_path) -> None:

@@ -2,22 +2,19 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-import weight_average_tool
+from ost import average
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.checkpoint.load import load_weights
 from slowfast.checkpoint.sources import sha256
 from tests.checkpoint import weights
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def run(*words):
-    return weight_average_tool.main([str(word) for word in words])
+    return average.main([str(word) for word in words])
 
 
 @pytest.fixture
@@ -147,7 +144,7 @@ def test_vifi_clip_needs_a_word_about_its_missing_table(tmp_path, pair, capsys):
 
 def test_as_a_program():
     done = subprocess.run(
-        [sys.executable, ROOT / "weight_average_tool.py", "mix"],
+        [sys.executable, "-m", "ost", "average", "mix"],
         capture_output=True,
         text=True,
         check=False,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from ost.summarize import main
 from tests.evaluation.results_data import content
-from tools.summarize import main
 
 
 def put(folder, **changes):

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ost.benchmarks.core import Report, Settings, importable, peak_memory, race, timed
 from slowfast.ops.similarity import cosines, normalize
 from slowfast.ops.sinkhorn import sinkhorn
-from tools.benchmarks.core import Report, Settings, importable, peak_memory, race, timed
 
 EPSILON, MAX_ITER, TOLERANCE = 0.1, 100, 1e-2
 

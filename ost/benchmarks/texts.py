@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ost.benchmarks.core import Report, Settings, race
 from slowfast.models.clip.build import build_clip
 from slowfast.models.clip.text import encode_tokens
 from slowfast.ops.similarity import normalize
@@ -18,7 +19,6 @@ from slowfast.text import ClassVocabulary
 from slowfast.text.prompts import PROMPT_SETS, expand_descriptors
 from slowfast.text.tokenize import CONTEXT_LENGTH, tokenize
 from slowfast.utils.rng import generator
-from tools.benchmarks.core import Report, Settings, race
 
 WORDS = [
     *("ball", "rope", "water", "horse", "kitchen", "grass", "snow", "wheel", "guitar", "paint"),

@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ost.benchmarks.clips import make_clips
+from ost.benchmarks.core import Report, Row, Settings, race, ratio_of
+from ost.benchmarks.decode import read_window
 from slowfast.config.load import load_cfg
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import Sample, collate
@@ -32,9 +35,6 @@ from slowfast.datasets.video import VideoDataset
 from slowfast.errors import UsageError
 from slowfast.utils.misc import cpu_mem_usage
 from slowfast.utils.rng import generator
-from tools.benchmarks.clips import make_clips
-from tools.benchmarks.core import Report, Row, Settings, race, ratio_of
-from tools.benchmarks.decode import read_window
 
 STAGES = ("open", "decode", "transform", "collate")
 

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ost.protocol import Call, call_process, parse_request, run_steps
 from slowfast.errors import SlowFastError, UsageError
 from slowfast.studies.protocol import plan
-from tools.run_protocol import Call, call_process, parse_request, run_steps
 
 FIRST_PORT = 20000
 

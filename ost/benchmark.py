@@ -39,7 +39,7 @@ SUBCOMMANDS = {
     "train-step": Subcommand(
         "systems", "add_arguments", "run_train_step", "OST against class names"
     ),
-    "start": Subcommand("start", "add_arguments", "run", "run_net.py --help"),
+    "start": Subcommand("start", "add_arguments", "run", "ost run --help"),
 }
 
 
@@ -69,7 +69,7 @@ def parse_args(words: Sequence[str]) -> argparse.Namespace:
         own = commands.add_parser(name, help=command.help)
         # Only the one that is asked for is imported: --help stays quick.
         if words and words[0] == name:
-            module = importlib.import_module(f"tools.benchmarks.{command.module}")
+            module = importlib.import_module(f"ost.benchmarks.{command.module}")
             common_arguments(own)
             getattr(module, command.arguments)(own)
     args = parser.parse_args(words)
@@ -93,7 +93,7 @@ def measure(args: argparse.Namespace) -> None:
     """Run the subcommand of ``args``."""
     import torch
 
-    from tools.benchmarks.core import Neighbours, Settings
+    from ost.benchmarks.core import Neighbours, Settings
 
     present = torch.cuda.is_available()
     if args.device == "cuda" and not present:
@@ -102,7 +102,7 @@ def measure(args: argparse.Namespace) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(args.threads or before)
     command = SUBCOMMANDS[args.command]
-    module = importlib.import_module(f"tools.benchmarks.{command.module}")
+    module = importlib.import_module(f"ost.benchmarks.{command.module}")
     try:
         settings = Settings(args.repeats, args.warmup, device, args.bf16)
         neighbours = Neighbours()

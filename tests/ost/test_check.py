@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ost.check import check_video, main
 from slowfast.datasets.lists.annotations import read_list
 from tests.video_files import write_truncated, write_video
-from tools.check_videos import check_video, main
 
 
 @pytest.fixture(scope="module")

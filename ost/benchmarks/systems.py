@@ -11,6 +11,9 @@ import torch
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
+from ost.benchmarks.core import Report, Settings, race, timed
+from ost.benchmarks.solver import dense_loop
+from ost.benchmarks.texts import descriptor_prompts, vocabulary
 from slowfast.config.load import load_cfg
 from slowfast.engine.stepper import Stepper
 from slowfast.errors import UsageError
@@ -25,9 +28,6 @@ from slowfast.ops.similarity import normalize
 from slowfast.structures import Encoded, ModelOutput
 from slowfast.text.prompts import PROMPT_SETS, expand_names
 from slowfast.text.tokenize import CONTEXT_LENGTH, tokenize
-from tools.benchmarks.core import Report, Settings, race, timed
-from tools.benchmarks.solver import dense_loop
-from tools.benchmarks.texts import descriptor_prompts, vocabulary
 
 KINDS = ("spatial", "temporal")
 OURS, PUBLISHED = "ours", "published OST loop"

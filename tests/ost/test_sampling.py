@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ost.sampling import main
 from tests.video_files import write_video
-from tools.inspect_sampling import main
 
 
 def test_an_imaginary_video(capsys: pytest.CaptureFixture[str]) -> None:

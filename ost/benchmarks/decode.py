@@ -17,10 +17,10 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from ost.benchmarks.clips import make_clips
+from ost.benchmarks.core import Report, Settings, importable, race
 from slowfast.datasets.reading.decoder import VideoReader
 from slowfast.datasets.sampling.rules import CENTER_CLIP, FrameRule, frame_rule
-from tools.benchmarks.clips import make_clips
-from tools.benchmarks.core import Report, Settings, importable, race
 
 Reader = Callable[[str, np.ndarray], np.ndarray]
 # Older PyAV does not have the option.

@@ -25,9 +25,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from slowfast.errors import SlowFastError, UsageError
-from slowfast.studies.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, Step, plan, shown
+from slowfast.studies.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, Step, plan
 
-TOOLS = Path(__file__).resolve().parent
 MARK = "step.json"
 Call = Callable[[Sequence[str]], int]
 
@@ -68,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--launch",
         default=os.environ.get("OST_LAUNCH", "python"),
         metavar="WORDS",
-        help="what stands in front of run_net.py, such as 'torchrun --nproc_per_node 8' "
+        help="what stands in front of the steps, such as 'torchrun --nproc_per_node 8' "
         "(default: $OST_LAUNCH, or python)",
     )
     add("--dry-run", action="store_true", help="print the commands and run nothing")
@@ -140,12 +139,7 @@ def parse_request(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
 
 def summary_words(steps: Sequence[Step]) -> list[str]:
     """Return the command that makes the table of all tests."""
-    return [shown(TOOLS / "summarize.py"), *(step.output for step in steps if step.tests)]
-
-
-def step_words(step: Step) -> list[str]:
-    """Return a step's command without what launches it."""
-    return step.words(shown(TOOLS / "run_net.py"))
+    return ["-m", "ost", "summarize", *(step.output for step in steps if step.tests)]
 
 
 def is_done(step: Step) -> bool:
@@ -203,7 +197,7 @@ def run_steps(
 
     Args:
         steps: of ``plan``.
-        launch: words in front of run_net.py; "python" means this interpreter.
+        launch: words in front of each step's; "python" means this interpreter.
         call: runs one command.
         leader: whether this process writes down what is done and prints the table; of several
             machines that call this, one is.
@@ -215,10 +209,10 @@ def run_steps(
         if finished and step.needs not in ran:
             say(leader, f"{title}: done before")
             continue
-        say(leader, f"{title}\n   {shlex.join([*launch, *step_words(step)])}")
+        say(leader, f"{title}\n   {shlex.join([*launch, *step.words()])}")
         if leader:
             mark(step, done=False)
-        if code := call([*_interpreter(launch), *step_words(step)]):
+        if code := call([*_interpreter(launch), *step.words()]):
             print(f"error: {title} ended with exit code {code}; the same command goes on there",
                   file=sys.stderr)  # fmt: skip
             return code
@@ -256,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         launch = shlex.split(args.launch)
         if args.dry_run:
             for step in steps:
-                print(shlex.join([*launch, *step_words(step)]))
+                print(shlex.join([*launch, *step.words()]))
             print(shlex.join(["python", *summary_words(steps)]))
             return 0
         if args.fresh:

@@ -5,13 +5,13 @@ import pytest
 import safetensors.torch
 import torch
 
+from ost import convert
 from slowfast.checkpoint.load import load_weights
 from tests.checkpoint import weights
-from tools import convert_checkpoint
 
 
 def run(*words):
-    return convert_checkpoint.main([str(word) for word in words])
+    return convert.main([str(word) for word in words])
 
 
 def equal(one, two):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from ost.benchmark import main
+from ost.benchmarks import core
+from ost.benchmarks.clips import make_clips
+from ost.benchmarks.core import Report, Settings, peak_memory, race, ratio_of
+from ost.benchmarks.decode import difference, read_ours, read_window
+from ost.benchmarks.solver import dense_loop
+from ost.benchmarks.texts import descriptor_prompts, vocabulary
 from tests.video_files import write_video
-from tools.benchmark import main
-from tools.benchmarks import core
-from tools.benchmarks.clips import make_clips
-from tools.benchmarks.core import Report, Settings, peak_memory, race, ratio_of
-from tools.benchmarks.decode import difference, read_ours, read_window
-from tools.benchmarks.solver import dense_loop
-from tools.benchmarks.texts import descriptor_prompts, vocabulary
 
 TINY = str(Path(__file__).resolve().parent.parent / "assets" / "tiny_clip.json")
 CLIPS = ["--seconds", "0.5", "--size", "64", "48", "--gops", "6"]
@@ -59,7 +59,7 @@ def test_each_prints_a_table_and_writes_its_file(name, tmp_path, capsys):
 
 def test_start_measures_fresh_processes(capsys, tmp_path):
     _, found = run(tmp_path, capsys, "start", "--repeats", "1", "--warmup", "0")
-    assert [row["contender"] for row in found["rows"]][0] == "tools/run_net.py --help"
+    assert [row["contender"] for row in found["rows"]][0] == "ost run --help"
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from ost.prepare import build_parser, main
 from slowfast.datasets.lists.annotations import read_list
 from tests.datasets import miniatures
-from tools.prepare_data import build_parser, main
 
 LIST = {"ucf101": "test_split1", "hmdb51": "test_split1"}
 

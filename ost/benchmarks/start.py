@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.benchmarks.core import Report, Settings, race
+from ost.benchmarks.core import Report, Settings, race
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Report:
     """Measure fresh processes."""
     report = Report("start", {"repeats": settings.repeats})
     calls = {
-        "tools/run_net.py --help": lambda: _run("tools/run_net.py", "--help"),
+        "ost run --help": lambda: _run("-m", "ost", "run", "--help"),
         "python, nothing else": lambda: _run("-c", "pass"),
         "python, import torch": lambda: _run("-c", "import torch"),
     }

@@ -2,7 +2,7 @@
 
 import av
 
-from tools.make_demo_data import main
+from ost.demo_data import main
 
 
 def test_it_makes_videos_and_lists_and_leaves_them_alone(tmp_path, capsys) -> None:
