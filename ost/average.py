@@ -13,13 +13,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 
 EXAMPLES = """examples:
-  weight_average_tool.py mix ViT-B-16.pt run/checkpoints/checkpoint_epoch_00010.pyth \\
+  ost average mix ViT-B-16.pt run/checkpoints/checkpoint_epoch_00010.pyth \\
       --ratio 0.2 -o ost_0.2.pyth
-  weight_average_tool.py uniform run --epochs 2-22 -o swa_2_22.pth
-  weight_average_tool.py sweep ViT-B-16.pt tuned.pyth --ratios 0 0.2 0.5 1 -o mixes/
+  ost average uniform run --epochs 2-22 -o swa_2_22.pth
+  ost average sweep ViT-B-16.pt tuned.pyth --ratios 0 0.2 0.5 1 -o mixes/
 """
 RATIO_HELP = (
     "weight of ORIGINAL, from 0 to 1; FINETUNED gets the rest. OST's zero-shot results use 0.2: "
@@ -31,7 +31,10 @@ NUMBERED = re.compile(r"(?P<task>.*?)epoch_(?P<epoch>\d+)\.(?:pyth|pth|pt)")
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="ost average",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     mix = commands.add_parser("mix", help="original and fine-tuned weights at one ratio")
@@ -72,13 +75,9 @@ def _add_pair(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 1 not saved, 2 wrong usage."""
+    """Run the command line and return its exit code."""
     args = build_parser().parse_args(argv)
-    try:
-        {"mix": run_mix, "uniform": run_uniform, "sweep": run_mix}[args.command](args)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    {"mix": run_mix, "uniform": run_uniform, "sweep": run_mix}[args.command](args)
     return 0
 
 
@@ -208,7 +207,3 @@ def _expand(source: Path) -> Iterator[Path]:
     if not found:
         raise UsageError(f"{folder}: holds no files named like checkpoint_epoch_00001.pyth")
     yield from found
-
-
-if __name__ == "__main__":
-    sys.exit(main())

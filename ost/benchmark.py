@@ -1,8 +1,8 @@
 """Measure speed as ratios against baselines of the same run; docs/benchmarks.md has the figures.
 
-    benchmark.py decode [FILE ...]      benchmark.py text           benchmark.py inference
-    benchmark.py loader [--cfg FILE]    benchmark.py solver         benchmark.py train-step
-    benchmark.py start                  benchmark.py --cfg FILE     (the loader of a config)
+    ost benchmark decode [FILE ...]     ost benchmark text          ost benchmark inference
+    ost benchmark loader [--cfg FILE]   ost benchmark solver        ost benchmark train-step
+    ost benchmark start                 ost benchmark --cfg FILE    (the loader of a config)
 
 Each takes --repeats, --warmup, --threads, --device, --bf16 and --json FILE. Run one at a time, on a
 machine that does nothing else.
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 
 
 class Subcommand(NamedTuple):
@@ -60,7 +60,7 @@ def parse_args(words: Sequence[str]) -> argparse.Namespace:
     if words and words[0] == "--cfg":
         words.insert(0, "loader")
     parser = argparse.ArgumentParser(
-        prog="benchmark.py",
+        prog="ost benchmark",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -80,12 +80,7 @@ def parse_args(words: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one benchmark, print its table and write its file; returns the exit code."""
-    try:
-        args = parse_args(sys.argv[1:] if argv is None else argv)
-        measure(args)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    measure(parse_args(sys.argv[1:] if argv is None else argv))
     return 0
 
 
@@ -114,7 +109,3 @@ def measure(args: argparse.Namespace) -> None:
             print(f"written: {args.json}")
     finally:
         torch.set_num_threads(before)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Check that every listed video exists, opens and decodes; write the good and the bad ones down.
 
-    check_videos.py train.csv --prefix /data/k400 --workers 8 --good clean.csv --bad bad.txt
-    check_videos.py videos/ --quick
+    ost check train.csv --prefix /data/k400 --workers 8 --good clean.csv --bad bad.txt
+    ost check videos/ --quick
 
 --quick opens each file and counts its frames without decoding all of them. Exit code 3 when a video
 is bad.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from slowfast.datasets.lists.annotations import VideoList, read_list
 from slowfast.datasets.preparation.checking import Verdict, check_video
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 
 REPORT_SECONDS = 5.0
 
@@ -40,7 +40,7 @@ def check_all(
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="check_videos.py",
+        prog="ost check",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -96,13 +96,4 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check the videos of the command line; returns the exit code."""
-    args = build_parser().parse_args(argv)
-    try:
-        return run(args)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run(build_parser().parse_args(argv))

@@ -1,19 +1,18 @@
 """Make a file of constant classifier rows for CLASSIFIER.KIND file.
 
-make_classifier.py lda --cfg FILE --output rows.npz [--per-class 60] [--opts KEY VALUE ...]
-make_classifier.py text --classes FILE --output rows.npz --open-clip ARCH --pretrained TAG
-make_classifier.py text --classes FILE --output rows.npz --transformers NAME_OR_FOLDER
+ost classifier lda --cfg FILE --output rows.npz [--per-class 60] [--opts KEY VALUE ...]
+ost classifier text --classes FILE --output rows.npz --open-clip ARCH --pretrained TAG
+ost classifier text --classes FILE --output rows.npz --transformers NAME_OR_FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 
 if TYPE_CHECKING:
     from slowfast.models.classifiers import ClassifierFile
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="ost classifier",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="{lda,text}")
     lda = kinds.add_parser("lda", help="discriminant analysis of CLIP's features of listed videos")
@@ -47,12 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    args = build_parser().parse_args(argv)
-    try:
-        make(args)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    make(build_parser().parse_args(argv))
     return 0
 
 
@@ -94,7 +90,3 @@ def _from_names(args: argparse.Namespace) -> ClassifierFile:
         rows = transformers_rows(names, args.transformers)
         source = f"transformers {args.transformers}, names of {args.classes}"
     return ClassifierFile(rows, names, "text", source)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

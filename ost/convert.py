@@ -7,12 +7,11 @@ OpenAI and open_clip, and never runs code from them.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command line."""
     meanings = "\n".join(f"  {name:17} {meaning}" for name, meaning in TARGETS.items())
     parser = argparse.ArgumentParser(
+        prog="ost convert",
         description=__doc__,
         epilog=f"targets:\n{meanings}\n\nA name that ends in .safetensors is written as such.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -50,13 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 1 not saved, 2 wrong usage."""
-    args = build_parser().parse_args(argv)
-    try:
-        convert(args)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    """Run the command line and return its exit code."""
+    convert(build_parser().parse_args(argv))
     return 0
 
 
@@ -125,7 +120,3 @@ def _supply(adapted: Adapted, state: dict[str, Tensor], args: argparse.Namespace
             raise UsageError(f"{args.clip}: holds no {name} either")
         state.update(supplied)
         print(f"  taken from {args.clip}: {name} ({len(supplied)} tensors)")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Train OST on drawn actions and test it zero-shot on classes that it never saw: demo.py."""
+"""Train OST on drawn actions and test it zero-shot on classes that it never saw: ``ost demo``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = argparse.ArgumentParser(
-        prog="demo.py",
+        prog="ost demo",
         description="Draw a small action data set, train OST on its seen classes and a baseline on "
         "class names beside it, test both on classes that were never seen, and draw one video's "
         "transport plans. A run that was stopped, even killed, continues with the same command.",
@@ -69,29 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.seeds < 1:
         parser.error(f"--seeds {args.seeds}: expected 1 or more")
     start = time.perf_counter()
-    from slowfast.errors import SlowFastError
     from slowfast.studies.demo import Demo, run_demo
 
-    try:
-        result = run_demo(
-            Demo(
-                args.output,
-                args.data,
-                range(1, args.seeds + 1),
-                opts=args.opts,
-                fresh=args.fresh,
-                say=lambda line: print(f"== {line}", flush=True),
-            )
+    result = run_demo(
+        Demo(
+            args.output,
+            args.data,
+            range(1, args.seeds + 1),
+            opts=args.opts,
+            fresh=args.fresh,
+            say=lambda line: print(f"== {line}", flush=True),
         )
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted; the same command continues", file=sys.stderr)
-        return 130
+    )
     show_table(result, time.perf_counter() - start)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,20 +1,18 @@
-"""Make a data set of drawn actions: make_demo_data.py [--out FOLDER] [--seed N]."""
+"""Make a data set of drawn actions: ``ost demo-data [--out FOLDER] [--seed N]``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from slowfast.datasets.demo_actions import Sizes, write_texts
 from slowfast.datasets.generators import GENERATOR_REGISTRY
-from slowfast.errors import SlowFastError
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = argparse.ArgumentParser(
-        prog="make_demo_data.py",
+        prog="ost demo-data",
         description="Write short H.264 videos of drawn actions and the lists that name them. What "
         "is complete is left alone; what was interrupted is continued.",
     )
@@ -51,14 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     sizes = Sizes(args.train, args.test_seen, args.test_unseen)
     generate = GENERATOR_REGISTRY.get("demo_actions")
-    try:
-        folder = generate(args.out, seed=args.seed, sizes=sizes, workers=args.workers, report=show)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    folder = generate(args.out, seed=args.seed, sizes=sizes, workers=args.workers, report=show)
     print(f"{folder} is complete")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

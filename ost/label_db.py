@@ -1,4 +1,4 @@
-"""Prove that label_db is whole: ``check_label_db.py [FOLDER ...]``; exit code 2 if it is not.
+"""Prove that label_db is whole: ``ost label-db [FOLDER ...]``; exit code 2 if it is not.
 
 Each folder's classes, subsets and descriptors are checked (slowfast/text/label_db.py). With CLIP
 weights at hand (--pretrained) the semantic density is printed as well: the mean cosine between the
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slowfast.config.paths import resolve_path
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 from slowfast.text.label_db import check_classes, check_descriptors
 
 BENCHMARKS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200")
@@ -25,7 +25,9 @@ BENCHMARKS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activit
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="ost label-db", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("folders", nargs="*", type=Path, help="default: the six benchmarks")
     parser.add_argument("--arch", default="ViT-B-16-quickgelu", help="CLIP for the density")
     parser.add_argument("--pretrained", default="", help="its weights; empty = no density")
@@ -34,12 +36,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    args = parse_args(argv)
-    try:
-        problems = report(args)
-    except SlowFastError as error:
-        print(f"check_label_db.py: {error}", file=sys.stderr)
-        return error.exit_code
+    problems = report(parse_args(argv))
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{len(problems)} problems")
@@ -100,7 +97,3 @@ def densities(folder: Path, path: Path, kind: str, arch: str, pretrained: str) -
     with torch.no_grad():
         banks = [TextBank([[name] for name in vocabulary.names]), TextBank(texts)]
         return [f"{semantic_density(bank.features(tower)):.3f}" for bank in banks]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Train and test every encoder with every head on the demo's data; print one table: matrix.py."""
+"""Train and test every encoder with every head on the demo's data: ``ost matrix``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = argparse.ArgumentParser(
-        prog="matrix.py",
+        prog="ost matrix",
         description="Train and test every encoder with every head on the demo's drawn actions and "
         "print one table: rows encoders, columns heads. A run that was stopped, even killed, "
         "continues with the same command; what is finished is not repeated.",
@@ -72,7 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, name) < 1:
             parser.error(f"--{name} {getattr(args, name)}: expected 1 or more")
     start = time.perf_counter()
-    from slowfast.errors import SlowFastError
     from slowfast.evaluation.results import atomic_write, write_json
     from slowfast.studies.matrix import Matrix, choose_pairs
     from slowfast.studies.matrix_jobs import run_matrix
@@ -81,30 +80,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     def say(line: str) -> None:
         print(f"== {line}", flush=True)
 
-    try:
-        seeds = tuple(range(1, args.seeds + 1))
-        matrix = Matrix(
-            args.output, args.data, choose_pairs(args.pairs), seeds, opts=tuple(args.opts)
-        )
-        results = run_matrix(matrix, jobs=args.jobs, fresh=args.fresh, say=say)
-        table = build_table(matrix, results)
-        atomic_write(args.output / "matrix.md", to_markdown(table))
-        write_json(args.output / "matrix.json", to_json(matrix, table))
-        if args.write_docs:
-            write_docs(args.write_docs, to_markdown(table))
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted; the same command continues", file=sys.stderr)
-        return 130
+    seeds = tuple(range(1, args.seeds + 1))
+    matrix = Matrix(args.output, args.data, choose_pairs(args.pairs), seeds, opts=tuple(args.opts))
+    results = run_matrix(matrix, jobs=args.jobs, fresh=args.fresh, say=say)
+    table = build_table(matrix, results)
+    atomic_write(args.output / "matrix.md", to_markdown(table))
+    write_json(args.output / "matrix.json", to_json(matrix, table))
+    if args.write_docs:
+        write_docs(args.write_docs, to_markdown(table))
     show_table(table)
     say(f"{args.output}/matrix.md and matrix.json; took {time.perf_counter() - start:.0f} s")
     failures = {task: result["failed"] for task, result in results.items() if "failed" in result}
     for task, failure in failures.items():
         print(f"error: {task} failed:\n{failure}", file=sys.stderr)
     return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

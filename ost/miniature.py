@@ -1,25 +1,23 @@
-"""Make miniatures of the benchmark data sets, to rehearse protocols: make_miniature.py FOLDER."""
+"""Make miniatures of the benchmark data sets, to rehearse protocols: ``ost miniature FOLDER``."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast.config.paths import REPOSITORY
 from slowfast.datasets.demo_actions.miniature import LAYOUTS, Sizes, make_miniature
-from slowfast.errors import SlowFastError
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = argparse.ArgumentParser(
-        prog="make_miniature.py",
+        prog="ost miniature",
         description="Write FOLDER/<data set>/annotations and FOLDER/<data set>/videos in the "
         "layout and naming of the real data sets, with a few classes and tiny videos. The next "
-        "step is tools/prepare_data.py --partial.",
+        "step is ost prepare --partial.",
     )
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER")
@@ -53,24 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit code."""
     args = build_parser().parse_args(argv)
     sizes = Sizes(args.classes, args.train, args.test)
-    try:
-        for dataset in args.datasets or LAYOUTS:
-            count = make_miniature(
-                args.folder / dataset,
-                dataset,
-                label_db=REPOSITORY / "label_db",
-                sizes=sizes,
-                seed=args.seed,
-            )
-            print(f"{args.folder / dataset}: {count} videos")
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    for dataset in args.datasets or LAYOUTS:
+        count = make_miniature(
+            args.folder / dataset,
+            dataset,
+            label_db=REPOSITORY / "label_db",
+            sizes=sizes,
+            seed=args.seed,
+        )
+        print(f"{args.folder / dataset}: {count} videos")
     if args.clip:
         write_clip(args.clip, args.arch, args.seed)
         print(f"{args.clip}: random weights")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

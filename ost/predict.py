@@ -1,4 +1,4 @@
-"""Label videos with any classes: ``predict.py --cfg FILE VIDEO... [--opts TEXT.CLASSES mine.txt]``.
+"""Label videos with any classes: ``ost predict --cfg FILE VIDEO... [--opts KEY VALUE ...]``.
 
 Prints one line a video, or one JSON object with --json.
 """
@@ -10,12 +10,12 @@ import json
 import sys
 from collections.abc import Sequence
 
-from slowfast.errors import SlowFastError
-
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="ost predict", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("videos", nargs="+", help="video files")
     parser.add_argument("--cfg", required=True, help="config of a model and its test")
     parser.add_argument("--topk", type=int, default=5, help="classes to show for each video")
@@ -26,12 +26,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 3 if some video could not be read."""
-    args = parse_args(argv)
-    try:
-        return 3 if show(args) else 0
-    except SlowFastError as error:
-        print(f"predict.py: {error}", file=sys.stderr)
-        return error.exit_code
+    return 3 if show(parse_args(argv)) else 0
 
 
 def show(args: argparse.Namespace) -> int:
@@ -55,7 +50,3 @@ def show(args: argparse.Namespace) -> int:
             pairs = zip(found.labels, found.scores)
             print(f"{found.path}: " + ", ".join(f"{n} {s:.3f}" for n, s in pairs), flush=True)
     return failed
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """Make the lists of a data set from its official annotation files and its videos.
 
-    prepare_data.py ucf101 --annotations ucfTrainTestlist --videos UCF-101 --out data/ucf101
-    prepare_data.py kinetics600 --annotations k600 --videos k600/videos --splits val --out data/k600
-    prepare_data.py hmdb51 --videos hmdb51 --published val1.txt --labels published --out data/hmdb51
+    ost prepare ucf101 --annotations ucfTrainTestlist --videos UCF-101 --out data/ucf101
+    ost prepare kinetics600 --annotations k600 --videos k600/videos --splits val --out data/k600
+    ost prepare hmdb51 --videos hmdb51 --published val1.txt --labels published --out data/hmdb51
 
 Finds every listed video in folders of any layout, checks that it opens and decodes, proves labels
 against folder and file names, and writes lists of `path label` with a report. Exit code 3 when a
@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slowfast.errors import SlowFastError
-
 DATASETS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200")
 ALL_SHOTS = (1, 2, 4, 8, 16)
 
@@ -27,7 +25,7 @@ ALL_SHOTS = (1, 2, 4, 8, 16)
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="prepare_data.py",
+        prog="ost prepare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,13 +100,4 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit code."""
-    args = build_parser().parse_args(argv)
-    try:
-        return run(args)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run(build_parser().parse_args(argv))

@@ -1,13 +1,13 @@
 """Run a whole protocol of the papers: train, test every target and split, make the table.
 
-    run_protocol.py zero_shot OST kinetics400 --dry-run
-    run_protocol.py few_shot OST hmdb51 4 1 2 3 -- NUM_GPUS 8
-    run_protocol.py few_shot OST ucf101 --from runs/k400.pyth
-    run_protocol.py base_to_novel ViFiCLIP ssv2
-    run_protocol.py fully_supervised OSTText4Vis kinetics400_b32_f8
+    ost protocol zero_shot OST kinetics400 --dry-run
+    ost protocol few_shot OST hmdb51 4 1 2 3 -- NUM_GPUS 8
+    ost protocol few_shot OST ucf101 --from runs/k400.pyth
+    ost protocol base_to_novel ViFiCLIP ssv2
+    ost protocol fully_supervised OSTText4Vis kinetics400_b32_f8
 
 The lists and videos of each data set are DATA_ROOT/<data set>/lists and .../videos, as
-tools/prepare_data.py makes them. Words behind -- are overrides KEY VALUE for every step. A step
+ost prepare makes them. Words behind -- are overrides KEY VALUE for every step. A step
 that is done is skipped; the same command goes on after a stop. See docs/protocols.md.
 """
 
@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 from slowfast.studies.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, Step, plan
 
 MARK = "step.json"
@@ -34,7 +34,7 @@ Call = Callable[[Sequence[str]], int]
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = argparse.ArgumentParser(
-        prog="run_protocol.py",
+        prog="ost protocol",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -244,22 +244,14 @@ def forget(steps: Sequence[Step]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit code."""
-    try:
-        args, request = parse_request(sys.argv[1:] if argv is None else argv)
-        steps = plan(request)
-        launch = shlex.split(args.launch)
-        if args.dry_run:
-            for step in steps:
-                print(shlex.join([*launch, *step.words()]))
-            print(shlex.join(["python", *summary_words(steps)]))
-            return 0
-        if args.fresh:
-            forget(steps)
-        return run_steps(steps, launch=launch)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    args, request = parse_request(sys.argv[1:] if argv is None else argv)
+    steps = plan(request)
+    launch = shlex.split(args.launch)
+    if args.dry_run:
+        for step in steps:
+            print(shlex.join([*launch, *step.words()]))
+        print(shlex.join(["python", *summary_words(steps)]))
+        return 0
+    if args.fresh:
+        forget(steps)
+    return run_steps(steps, launch=launch)

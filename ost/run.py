@@ -8,21 +8,20 @@ from collections.abc import Sequence
 from slowfast.config.cli import build_parser, load_all, parse_args
 
 
-def main(argv: Sequence[str] | None = None, *, name: str = "run", opts: Sequence[str] = ()) -> int:
+def main(argv: Sequence[str], *, name: str = "run", opts: Sequence[str] = ()) -> int:
     """Run every config of the command line and return the exit code.
 
     Args:
-        argv: words after the program's name (default: the process's).
+        argv: words behind the tool's name.
         name: the tool's name.
         opts: keys and values that win over those of the command line.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
     parser = build_parser()
     parser.prog = f"ost {name}"
-    if not words:
+    if not argv:
         parser.print_help(sys.stderr)
         return 2
-    args = parse_args(words, parser)
+    args = parse_args(argv, parser)
     args.opts += opts
     cfgs = load_all(args)
     # Late, so that --help and a mistake in a config answer at once.

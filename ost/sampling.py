@@ -1,14 +1,13 @@
 """Show which frames of a video every view takes.
 
-inspect_sampling.py clip.mp4 --frames 8 --rate 16 --clips 3
-inspect_sampling.py --length 300 --fps 30 --frames 8 --rate 8 --clips 3 --compat openvclip
-inspect_sampling.py clip.mp4 --sampling segment --compat ost --random 2
+ost sampling clip.mp4 --frames 8 --rate 16 --clips 3
+ost sampling --length 300 --fps 30 --frames 8 --rate 8 --clips 3 --compat openvclip
+ost sampling clip.mp4 --sampling segment --compat ost --random 2
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from slowfast.datasets.reading.decoder import VideoReader
@@ -20,7 +19,7 @@ from slowfast.datasets.sampling.rules import (
     constant_rate_timeline,
     frame_rule,
 )
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 from slowfast.utils.rng import generator
 
 BAR = 60
@@ -29,7 +28,7 @@ BAR = 60
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="inspect_sampling.py",
+        prog="ost sampling",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -106,26 +105,18 @@ def rows(rule: FrameRule, timeline: Timeline, args: argparse.Namespace) -> list[
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the frames of every view; returns the exit code."""
     args = build_parser().parse_args(argv)
-    try:
-        rule = frame_rule(
-            args.sampling,
-            args.compat,
-            num_frames=args.frames,
-            sampling_rate=args.rate,
-            target_fps=args.target_fps,
-            use_offset=args.offset,
-            timestamps=args.timestamps,
-        )
-        timeline = timeline_of(args)
-        print(f"{args.video or 'imaginary video'}: {describe(timeline)}; rule {rule.style}")
-        for name, clip in rows(rule, timeline, args):
-            print(f"{name:9} {drawing(clip, timeline.num_frames)}")
-            print(f"{'':9} {' '.join(map(str, clip.indices.tolist()))}")
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    rule = frame_rule(
+        args.sampling,
+        args.compat,
+        num_frames=args.frames,
+        sampling_rate=args.rate,
+        target_fps=args.target_fps,
+        use_offset=args.offset,
+        timestamps=args.timestamps,
+    )
+    timeline = timeline_of(args)
+    print(f"{args.video or 'imaginary video'}: {describe(timeline)}; rule {rule.style}")
+    for name, clip in rows(rule, timeline, args):
+        print(f"{name:9} {drawing(clip, timeline.num_frames)}")
+        print(f"{'':9} {' '.join(map(str, clip.indices.tolist()))}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,9 @@
 """Submit a whole protocol to a cluster through submitit.
 
-    submit.py --param slurm_partition=gpu --param timeout_min=1440 2 8 \\
+    ost submit --param slurm_partition=gpu --param timeout_min=1440 2 8 \\
         zero_shot OST kinetics400 -- DATA_LOADER.NUM_WORKERS 12
 
-NODES machines with GPUS GPUs each run the steps of tools/run_protocol.py one after the other, every
+NODES machines with GPUS GPUs each run the steps of ost protocol one after the other, every
 step over all of them by torchrun. Before its time ends, or when it is preempted, the job goes back
 into the queue and then goes on from the last checkpoint. script/slurm.sh needs no submitit.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ost.protocol import Call, call_process, parse_request, run_steps
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 from slowfast.studies.protocol import plan
 
 FIRST_PORT = 20000
@@ -27,8 +27,8 @@ FIRST_PORT = 20000
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this tool."""
     parser = argparse.ArgumentParser(
-        prog="submit.py",
-        usage="submit.py [options] NODES GPUS PROTOCOL METHOD DATASET [...]",
+        prog="ost submit",
+        usage="ost submit [options] NODES GPUS PROTOCOL METHOD DATASET [...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="parameter of submitit's executor, such as slurm_partition=gpu (repeatable)",
     )
     add("protocol", nargs=argparse.REMAINDER, metavar="PROTOCOL METHOD DATASET [...]",
-        help="as for run_protocol.py")  # fmt: skip
+        help="as for ost protocol")  # fmt: skip
     return parser
 
 
@@ -65,7 +65,7 @@ class ProtocolJob:
     """What each machine of a job runs; the first one writes down what is done.
 
     Args:
-        words: the command line of run_protocol.py.
+        words: the command line of ost protocol.
         nodes: machines.
         gpus: processes of each.
         call: runs one command.
@@ -145,14 +145,6 @@ def submit(argv: Sequence[str], executor_of: Callable[..., Any] = make_executor)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    try:
-        job = submit(words)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    job = submit(words)
     print(f"job {job.job_id}, log {job.paths.stdout}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """Gather the results.json files of runs into tables, beside published figures.
 
-    summarize.py runs/ost/zero_shot
-    summarize.py runs/hmdb51 --by labels --format markdown --out tables.md
-    summarize.py runs/few_shot --method OST --method ViFi-CLIP --format latex
+    ost summarize runs/ost/zero_shot
+    ost summarize runs/hmdb51 --by labels --format markdown --out tables.md
+    ost summarize runs/few_shot --method OST --method ViFi-CLIP --format latex
 
 One table for each protocol. A row is the mean over the splits and seeds of runs that are otherwise
 equal; the row after it has the published figures of the nearest setting, with their source, from
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import yaml
 
 from slowfast.config.paths import resolve_path
-from slowfast.errors import DataError, SlowFastError, UsageError
+from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.published import PublishedTables, parse_published
 from slowfast.evaluation.result_entry import parse_result
 from slowfast.evaluation.results import atomic_write
@@ -35,7 +34,7 @@ PUBLISHED = "label_db/published_results.yaml"
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="summarize.py",
+        prog="ost summarize",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -124,17 +123,9 @@ def summarize(args: argparse.Namespace) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print or write the tables; returns the exit code."""
     args = build_parser().parse_args(argv)
-    try:
-        text = summarize(args)
-        if args.out is None:
-            print(text, end="")
-        else:
-            atomic_write(args.out, text)
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    text = summarize(args)
+    if args.out is None:
+        print(text, end="")
+    else:
+        atomic_write(args.out, text)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

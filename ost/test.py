@@ -7,6 +7,6 @@ from collections.abc import Sequence
 from ost import run
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Test every config of the command line and return the exit code."""
     return run.main(argv, name="test", opts=["TRAIN.ENABLE", "False"])

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from ost import average
+from ost.cli import call
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.checkpoint.load import load_weights
 from slowfast.checkpoint.sources import sha256
@@ -14,7 +14,7 @@ from tests.checkpoint import weights
 
 
 def run(*words):
-    return average.main([str(word) for word in words])
+    return call("average", [str(word) for word in words])
 
 
 @pytest.fixture

@@ -2,19 +2,20 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ost.benchmark import main
 from ost.benchmarks import core
 from ost.benchmarks.clips import make_clips
 from ost.benchmarks.core import Report, Settings, peak_memory, race, ratio_of
 from ost.benchmarks.decode import difference, read_ours, read_window
 from ost.benchmarks.solver import dense_loop
 from ost.benchmarks.texts import descriptor_prompts, vocabulary
+from ost.cli import call
 from tests.video_files import write_video
 
 TINY = str(Path(__file__).resolve().parent.parent / "assets" / "tiny_clip.json")
@@ -31,6 +32,8 @@ CASES = {
     "inference": [*MODEL, "--published-classes", "2"],
     "train-step": MODEL,
 }
+
+main = partial(call, "benchmark")
 
 
 def run(tmp_path, capsys, *words):

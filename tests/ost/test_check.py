@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ost.check import check_video, main
+from ost.check import check_video
+from ost.cli import call
 from slowfast.datasets.lists.annotations import read_list
 from tests.video_files import write_truncated, write_video
+
+main = partial(call, "check")
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from ost import convert
+from ost.cli import call
 from slowfast.checkpoint.load import load_weights
 from tests.checkpoint import weights
 
 
 def run(*words):
-    return convert.main([str(word) for word in words])
+    return call("convert", [str(word) for word in words])
 
 
 def equal(one, two):

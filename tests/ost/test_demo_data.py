@@ -1,8 +1,12 @@
 """The command line that makes the demo data."""
 
+from functools import partial
+
 import av
 
-from ost.demo_data import main
+from ost.cli import call
+
+main = partial(call, "demo-data")
 
 
 def test_it_makes_videos_and_lists_and_leaves_them_alone(tmp_path, capsys) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from ost.prepare import build_parser, main
+from ost.cli import call
+from ost.prepare import build_parser
 from slowfast.datasets.lists.annotations import read_list
 from tests.datasets import miniatures
 
 LIST = {"ucf101": "test_split1", "hmdb51": "test_split1"}
+
+main = partial(call, "prepare")
 
 
 def run(root: Path, dataset: str, *extra: str, out: str = "out") -> int:

@@ -7,23 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ost.protocol import (
-    call_process,
-    forget,
-    is_done,
-    main,
-    parse_request,
-    run_steps,
-    summary_words,
-)
+from ost.cli import call
+from ost.protocol import call_process, forget, is_done, parse_request, run_steps, summary_words
 from slowfast.errors import UsageError
 from slowfast.studies.protocol import Request, plan
 
 ROOT = Path(__file__).resolve().parents[2]
+
+main = partial(call, "protocol")
 
 
 class Calls:

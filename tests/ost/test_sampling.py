@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ost.sampling import main
+from ost.cli import call
 from tests.video_files import write_video
+
+main = partial(call, "sampling")
 
 
 def test_an_imaginary_video(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,20 +1,17 @@
 """Submitting a protocol through submitit, without a cluster."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-from ost.submit import (
-    ProtocolJob,
-    executor_parameters,
-    main,
-    make_executor,
-    submit,
-    torchrun_words,
-)
+from ost.cli import call
+from ost.submit import ProtocolJob, executor_parameters, make_executor, submit, torchrun_words
 from slowfast.errors import UsageError
 
 WORDS = ["fully_supervised", "OST", "ssv2", "--data-root", "/data", "--output"]
+
+main = partial(call, "submit")
 
 
 class Executor:

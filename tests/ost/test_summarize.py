@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
-from ost.summarize import main
+from ost.cli import call
 from tests.evaluation.results_data import content
+
+main = partial(call, "summarize")
 
 
 def put(folder, **changes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
-from ost.classifier import main
+from ost.cli import call
 from slowfast.datasets.build import build_dataset
 from slowfast.errors import DataError, UsageError
 from slowfast.models import build_model
@@ -23,6 +24,8 @@ from tests.video_files import write_video
 
 TINY_CLIP = Path(__file__).parents[1] / "assets" / "tiny_clip.json"
 NAMES = ("opening a door", "closing a door", "petting a cat")
+
+main = partial(call, "classifier")
 
 
 def discriminants(features: np.ndarray, labels: np.ndarray) -> np.ndarray:

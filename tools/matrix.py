@@ -1,0 +1,6 @@
+"""``ost matrix``, from a checkout."""
+
+from ost.cli import run_tool
+
+if __name__ == "__main__":
+    run_tool("matrix")
