@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from slowfast.config.paths import REPOSITORY
+from slowfast.config.paths import SHIPPED
 from slowfast.datasets.demo_actions.miniature import LAYOUTS, Sizes, make_miniature
 
 
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="also write random weights of the CLIP of --arch there, in open_clip's form",
     )
-    add("--arch", type=Path, default=REPOSITORY / "configs/demo/clip_tiny.json", metavar="JSON")
+    add("--arch", type=Path, default=SHIPPED / "configs/demo/clip_tiny.json", metavar="JSON")
     return parser
 
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         count = make_miniature(
             args.folder / dataset,
             dataset,
-            label_db=REPOSITORY / "label_db",
+            label_db=SHIPPED / "label_db",
             sizes=sizes,
             seed=args.seed,
         )

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slowfast.config.paths import SHIPPED
+
 DATASETS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200")
 ALL_SHOTS = (1, 2, 4, 8, 16)
 
@@ -34,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--videos", type=Path, required=True, help="folder of the videos, of any layout")
     add("--out", type=Path, required=True, help="folder of the lists and the report")
     add("--annotations", type=Path, help="folder of the official annotation files")
-    add("--label-db", type=Path, default=Path(__file__).parents[1] / "label_db",
+    add("--label-db", type=Path, default=SHIPPED / "label_db",
         help="folder with classes and subsets (%(default)s)")  # fmt: skip
     add("--labels", choices=("right", "published"), default="right",
         help="published: class names as the ViFi-CLIP line has them (HMDB-51)")  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import load_cfg
-from slowfast.config.paths import REPOSITORY
+from slowfast.config.paths import SHIPPED
 
 # Which videos of Kinetics-600 are tested: two sets are published, and they share hardly a video.
 # The lists of the other set are those of the recipes with this in front.
@@ -130,7 +130,7 @@ class Request:
     labels: str = "right"
     overrides: tuple[str, ...] = ()
     output: Path = Path("runs")
-    configs: Path = REPOSITORY / "configs"
+    configs: Path = SHIPPED / "configs"
 
     @property
     def leaves(self) -> Path:

@@ -57,4 +57,4 @@ def test_the_tool_prints_less_on_request(tmp_path, capsys):
 
 def test_the_tool_refuses_in_one_line(tmp_path, capsys):
     assert call("config", ["--cfg", str(tmp_path / "gone.yaml")]) == 2
-    assert capsys.readouterr().err.startswith("error: cannot read the config")
+    assert capsys.readouterr().err.startswith("error: no config")

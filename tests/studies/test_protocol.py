@@ -6,13 +6,13 @@ import pytest
 
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config import load_cfg
-from slowfast.config.paths import REPOSITORY
+from slowfast.config.paths import SHIPPED
 from slowfast.errors import UsageError
 from slowfast.studies import protocol
 from slowfast.studies.protocol import Request, Step, plan
 
 DATA = Path("/data")
-CONFIGS = REPOSITORY / "configs"
+CONFIGS = SHIPPED / "configs"
 
 
 def request(name, dataset, **changes) -> Request:
