@@ -4,8 +4,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
-answer_help "$@"
-ensure_environment report
+start report "$@"
 cd "$root"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(count_processors)}"
 # Waiting threads sleep: the process that reads the videos wants their processor.

@@ -4,8 +4,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
-answer_help "$@"
-ensure_environment report,trunks
+start report,trunks "$@"
 cd "$root"
 # One thread for each process: the pairs are small and there are many of them.
 export OMP_NUM_THREADS=1

@@ -6,6 +6,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
+answer_help "$@"
 ensure_environment report
 out="${1:-runs/rehearsal}"
 methods=("${@:2}")

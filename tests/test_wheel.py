@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ost.cli import TOOLS
 from tests.video_files import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,40 +68,45 @@ def test_everything_is_in_it_and_nothing_else(wheel) -> None:
     assert "slowfast/py.typed" in found
 
 
-def test_it_trains_and_predicts_in_an_empty_folder(site, tmp_path) -> None:
-    env, command = {"PYTHONPATH": str(site)}, site / "bin" / "ost"
-    where = (
-        "import importlib, slowfast; from ost.cli import TOOLS\n"
-        'tools = [importlib.import_module(f\'ost.{name.replace("-", "_")}\') for name in TOOLS]\n'
-        "print(*(module.__file__ for module in (slowfast, *tools)), sep='\\n')"
-    )
-    assert all(
-        place.startswith(f"{site}/") for place in run(["-c", where], tmp_path, **env).split()
-    )
+IMPORT_ALL = """
+import importlib, slowfast
+from ost.cli import TOOLS
+tools = [importlib.import_module("ost." + name.replace("-", "_")) for name in TOOLS]
+print(*(module.__file__ for module in (slowfast, *tools)), sep="\\n")
+"""
+TINY = {
+    "DATA.PATH_TO_DATA_DIR": ".",
+    "DATA.PATH_PREFIX": ".",
+    "DATA.TRAIN_FILE": "list.csv",
+    "DATA.VAL_FILE": "list.csv",
+    "DATA.NUM_FRAMES": "2",
+    "DATA_LOADER.NUM_WORKERS": "0",
+    "TRAIN.BATCH_SIZE": "2",
+    "SOLVER.MAX_EPOCH": "1",
+    "SOLVER.WARMUP_EPOCHS": "0.0",
+}
 
+
+def test_all_that_runs_is_installed(site, tmp_path) -> None:
+    places = run(["-c", IMPORT_ALL], tmp_path, PYTHONPATH=str(site)).split()
+    assert len(places) == len(TOOLS) + 1
+    assert all(place.startswith(f"{site}/") for place in places)
+
+
+def test_it_trains_and_predicts_in_an_empty_folder(site, tmp_path) -> None:
+    def ost(*words: str) -> str:
+        return run([site / "bin" / "ost", *words], tmp_path, PYTHONPATH=str(site))
+
+    tiny = [word for pair in TINY.items() for word in pair]
     videos = [write_video(tmp_path / f"{i}.mp4", 12) for i in range(4)]
     (tmp_path / "list.csv").write_text("".join(f"{v.name} {i}\n" for i, v in enumerate(videos)))
-    tiny = ["DATA.PATH_TO_DATA_DIR", ".", "DATA.PATH_PREFIX", ".", "DATA.NUM_FRAMES", "2"]
-    tiny += [
-        "DATA.TRAIN_FILE",
-        "list.csv",
-        "DATA.VAL_FILE",
-        "list.csv",
-        "DATA_LOADER.NUM_WORKERS",
-        "0",
-    ]
-    tiny += ["SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "TRAIN.BATCH_SIZE", "2"]
-    run(
-        [command, "train", "--cfg", "demo/ost", "--opts", *tiny, "OUTPUT_DIR", "out"],
-        tmp_path,
-        **env,
-    )
-    weights = tmp_path / "out/checkpoints/checkpoint_epoch_00001.pyth"
-    assert weights.is_file()
+    ost("train", "--cfg", "demo/ost", "--opts", *tiny, "OUTPUT_DIR", "out")
+    weights = "out/checkpoints/checkpoint_epoch_00001.pyth"
+    assert (tmp_path / weights).is_file()
 
-    words = ["predict", "--cfg", "configs/demo/test_unseen.yaml", "--json", "--topk", "16", "3.mp4"]
+    words = ["--cfg", "configs/demo/test_unseen.yaml", "--json", "--topk", "16", "3.mp4"]
     opts = [*tiny, "TEST.CHECKPOINT_FILE_PATH", weights]
-    found = json.loads(run([command, *words, "--opts", *opts], tmp_path, **env))
+    found = json.loads(ost("predict", *words, "--opts", *opts))
     assert found["path"] == "3.mp4"
     assert not found["error"]
     assert len(set(found["labels"])) == 16
