@@ -1,5 +1,7 @@
-"""Shim for tools that still call setup.py; everything stands in pyproject.toml."""
+"""Names the packages of the wheel; everything else stands in pyproject.toml."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
-setup()
+# pyproject.toml can find packages or list them, not both; the last two are folders of data.
+found = find_packages(include=["slowfast*", "ost*"])
+setup(packages=[*found, "slowfast.configs", "slowfast.label_db"])

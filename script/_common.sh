@@ -1,4 +1,4 @@
-# Shared by demo.sh and test.sh: a virtual environment with what they need, made once.
+# Shared by all scripts: a virtual environment with what they need, made once.
 #
 # OST_VENV    folder of the environment (default: .venv in the checkout)
 # OST_PYTHON  Python that makes it (default: the first python3 that is 3.10 or newer)
@@ -35,7 +35,7 @@ find_python() {
 
 # What an installed environment depends on: the metadata, the place of the checkout, the extras.
 fingerprint() {
-  { cat "$root/pyproject.toml" && printf '%s\n' "$root" "$1"; } | cksum | tr -d ' \n'
+  { cat "$root/pyproject.toml" "$root/setup.py" && printf '%s\n' "$root" "$1"; } | cksum | tr -d ' \n'
 }
 
 stamp_of() { echo "$venv/.ost-installed-${1//,/-}"; }
@@ -44,23 +44,50 @@ is_ready() {
   [ -x "$venv/bin/python" ] && [ "$(cat "$(stamp_of "$1")" 2>/dev/null)" = "$(fingerprint "$1")" ]
 }
 
-# answer_help ARGUMENTS: where nothing is installed yet, --help shows the script's own comment and
-# installs nothing; otherwise the tool behind the script answers.
+asks_help() { case " $* " in *" --help "* | *" -h "*) ;; *) return 1 ;; esac; }
+
+show_comment() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+
+# answer_help ARGUMENTS: --help shows the comment at the top of the script.
 answer_help() {
-  case " $* " in *" --help "* | *" -h "*) ;; *) return ;; esac
-  [ -x "$venv/bin/python" ] && return
-  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
-  echo "Nothing is installed yet; afterwards --help lists all options."
-  exit 0
+  if asks_help "$@"; then
+    show_comment
+    exit 0
+  fi
+}
+
+# start EXTRAS ARGUMENTS: see to the environment of a tool that gets the arguments. --help installs
+# nothing: where the tool cannot answer yet, the script's own comment does.
+start() {
+  local extras="$1"
+  shift
+  if ! is_ready "$extras" && asks_help "$@"; then
+    show_comment
+    echo "The environment $venv is not ready; once it is, --help lists all options."
+    exit 0
+  fi
+  ensure_environment "$extras" >&2
+}
+
+# The checkout that the environment runs, as pip noted it; nothing where there is none.
+owner() {
+  "$venv/bin/python" -I -c '
+import importlib.metadata, json, urllib.parse
+noted = importlib.metadata.distribution("ost-slowfast").read_text("direct_url.json")
+print(urllib.parse.unquote(urllib.parse.urlsplit(json.loads(noted)["url"]).path))' 2>/dev/null || true
 }
 
 # ensure_environment EXTRAS: make the environment and install the project with EXTRAS (separated by
 # commas), unless a stamp says that this has been done.
 ensure_environment() {
-  local extras="$1" python part
+  local extras="$1" python part other
   if is_ready "$extras"; then
     say "environment $venv is ready: nothing to install"
     return
+  fi
+  other="$(owner)"
+  if [ -f "$other/pyproject.toml" ] && ! [ "$other" -ef "$root" ]; then
+    die "$venv runs the checkout $other: name another environment in OST_VENV, or remove this one"
   fi
   # An environment whose making was interrupted has a Python but no pip: venv then completes it.
   if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then

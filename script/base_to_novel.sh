@@ -5,6 +5,5 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
-answer_help "$@"
-ensure_environment report >&2
-exec "$venv/bin/python" "$root/tools/run_protocol.py" base_to_novel "$@"
+start report "$@"
+exec "$venv/bin/python" -m ost protocol base_to_novel "$@"

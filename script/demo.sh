@@ -4,10 +4,9 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
-answer_help "$@"
-ensure_environment report
+start report "$@"
 cd "$root"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(count_processors)}"
 # Waiting threads sleep: the process that reads the videos wants their processor.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
-exec "$venv/bin/python" tools/demo.py "$@"
+exec "$venv/bin/python" -m ost demo "$@"

@@ -4,9 +4,8 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
-answer_help "$@"
-ensure_environment report,trunks
+start report,trunks "$@"
 cd "$root"
 # One thread for each process: the pairs are small and there are many of them.
 export OMP_NUM_THREADS=1
-exec "$venv/bin/python" tools/matrix.py --jobs "$(count_processors)" "$@"
+exec "$venv/bin/python" -m ost matrix --jobs "$(count_processors)" "$@"

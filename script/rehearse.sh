@@ -6,6 +6,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
 
+answer_help "$@"
 ensure_environment report
 out="${1:-runs/rehearsal}"
 methods=("${@:2}")
@@ -25,7 +26,7 @@ tiny=(
 )
 
 prepare() {
-  "$venv/bin/python" "$root/tools/prepare_data.py" "$1" --partial --annotations "$DATA_ROOT/$1/annotations" \
+  "$venv/bin/python" -m ost prepare "$1" --partial --annotations "$DATA_ROOT/$1/annotations" \
     --videos "$DATA_ROOT/$1/videos" --out "$DATA_ROOT/$1/lists" "${@:2}"
 }
 
@@ -36,7 +37,7 @@ protocol() {
 
 say "miniature data sets in $DATA_ROOT"
 sets=(kinetics400 kinetics600 ucf101 hmdb51 ssv2 activitynet200)
-"$venv/bin/python" "$root/tools/make_miniature.py" "$DATA_ROOT" "${sets[@]}" --clip "$clip"
+"$venv/bin/python" -m ost miniature "$DATA_ROOT" "${sets[@]}" --clip "$clip"
 prepare kinetics400
 prepare kinetics600 --splits val
 prepare ucf101 --shots 16

@@ -21,11 +21,11 @@ SMALL = (
     *("SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "DATA.NUM_FRAMES", "2"),
     *("DATA_LOADER.NUM_WORKERS", "0", "LOG_MODEL_INFO", "False", "TRAIN.BATCH_SIZE", "16"),
 )
-# All commands in one process, each as tools/run_net.py runs it, and what they leave to look at.
+# All commands in one process, each as ``ost run`` runs it, and what they leave to look at.
 DRIVER = """
 import json, sys
 import torch
-from slowfast.config.cli import main
+from ost.run import main
 from slowfast.errors import UsageError
 
 def foreign(path):

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / "slowfast").rglob("*.py"))
-SOURCES = [*PACKAGE, *sorted((ROOT / "tools").glob("*.py")), *ROOT.glob("*.py")]
+SOURCES = [*PACKAGE, *sorted((ROOT / "ost").rglob("*.py")), *ROOT.glob("*.py")]
 MAX_FILE, MAX_FUNCTION = 400, 60
 
 LONG_FILES: dict[str, str] = {}
@@ -33,7 +33,7 @@ UNTYPED: dict[str, str] = {}
 # Where cfg may be read: the config package, functions that build from it, the engine.
 CFG_PLACES = (
     *("slowfast/config/", "slowfast/engine/", "slowfast/launch/", "slowfast/studies/"),
-    *("slowfast/datasets/from_config.py", "tools/"),
+    *("slowfast/datasets/from_config.py", "ost/"),
 )
 CFG_PREFIXES = ("from_cfg", "build_", "construct_")
 
@@ -215,7 +215,7 @@ def test_promises_carry_a_number() -> None:
 
 
 def test_help_needs_no_torch() -> None:
-    """The modules behind ``run_net.py --help`` import nothing heavy at their top level."""
+    """The modules behind ``ost run --help`` import nothing heavy at their top level."""
     heavy = {"torch", "torchvision", "open_clip", "av", "cv2", "numpy", "matplotlib"}
     slow = []
     for name in ("cli", "load", "merge", "node", "defaults", "validate", "derive", "extensions"):

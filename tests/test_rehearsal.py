@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.config import cli
-from tools import make_miniature, prepare_data, run_protocol, summarize
+from ost import cli, miniature, prepare, protocol
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -39,8 +38,8 @@ PREPARED = {
 
 def call_here(words) -> int:
     """Run a command of a protocol in this process."""
-    tool = {"run_net.py": cli.main, "summarize.py": summarize.main}[Path(words[1]).name]
-    return tool(list(words[2:]))
+    assert list(words[1:3]) == ["-m", "ost"]
+    return cli.main(words[3:])
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +49,13 @@ def folder(tmp_path_factory):
     data, clip = root / "data", root / "clip.pt"
     sizes = ["--classes", "2", "--train", "2", "--test", "1"]
     arch = ["--clip", str(clip), "--arch", TINY["CLIP.ARCH"]]
-    assert make_miniature.main([str(data), *PREPARED, *sizes, *arch]) == 0
+    assert miniature.main([str(data), *PREPARED, *sizes, *arch]) == 0
     for dataset, more in PREPARED.items():
         places = ["--annotations", "annotations", "--videos", "videos", "--out", "lists"]
         places[1::2] = [str(data / dataset / name) for name in places[1::2]]
         more = [*more, str(data / dataset / "segments")] if "--trim" in more else more
         quiet = ["--partial", "--progress", "none", "--workers", "1"]
-        assert prepare_data.main([dataset, *places, *quiet, *more]) == 0
+        assert prepare.main([dataset, *places, *quiet, *more]) == 0
     return root
 
 
@@ -66,8 +65,8 @@ def rehearse(folder: Path, *words: str, **more: str) -> int:
     tiny = [word for pair in options.items() for word in pair]
     places = ["--data-root", str(folder / "data"), "--output", str(folder / "runs")]
     overrides = ["--", *tiny, "CLIP.PRETRAINED", str(folder / "clip.pt")]
-    _, request = run_protocol.parse_request([*words, *places, *overrides])
-    return run_protocol.run_steps(run_protocol.plan(request), call=call_here)
+    _, request = protocol.parse_request([*words, *places, *overrides])
+    return protocol.run_steps(protocol.plan(request), call=call_here)
 
 
 def results(folder: Path) -> dict[str, dict]:

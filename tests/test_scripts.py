@@ -1,5 +1,6 @@
 """The two commands: what they install, when, and what they run. No package is installed here."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,12 +11,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "script").glob("*.sh"))
+COMMANDS = [path for path in SCRIPTS if not path.name.startswith("_")]
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the scripts need bash")
 
 # Stands for the Python of an environment: writes down how it was called.
 INSIDE = """#!/bin/sh
 echo "$@" >> "{log}"
 case "$*" in
+  *direct_url*) cat "{owner}" ;;
   *"pip --version"*) exit {pip} ;;
   *"pip install"*) exit {install} ;;
 esac
@@ -37,15 +40,18 @@ class Checkout:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a checkout"
         shutil.copytree(ROOT / "script", self.root / "script")
-        shutil.copy(ROOT / "pyproject.toml", self.root)
+        for name in ("pyproject.toml", "setup.py"):
+            shutil.copy(ROOT / name, self.root)
         self.log = folder / "calls.log"
         self.inside = folder / "inside"
         self.outside = folder / "outside"
+        self.owner = folder / "owner"  # what pip noted in the environment
+        self.owner.write_text("")
         self.write()
 
     def write(self, *, pip: int = 0, install: int = 0, too_old: int = 0) -> None:
         for path, text in ((self.inside, INSIDE), (self.outside, OUTSIDE)):
-            values = {"log": self.log, "inside": self.inside}
+            values = {"log": self.log, "inside": self.inside, "owner": self.owner}
             path.write_text(text.format(**values, pip=pip, install=install, too_old=too_old))
             path.chmod(0o755)
 
@@ -61,6 +67,7 @@ class Checkout:
         )
 
     def calls(self, word: str) -> list[str]:
+        """Return the calls of both Pythons that have ``word`` in them."""
         return [line for line in self.log.read_text().splitlines() if word in line]
 
 
@@ -85,24 +92,83 @@ def test_both_can_be_called_and_stop_at_the_first_error(name) -> None:
 def test_first_run_installs_and_a_second_one_does_not(checkout) -> None:
     first = checkout.run("demo.sh", "--seeds", "3")
     assert first.returncode == 0, first.stderr
-    assert "making a virtual environment" in first.stdout
+    assert "making a virtual environment" in first.stderr
     (install,) = checkout.calls("pip install")
     assert install.endswith(f"--editable {checkout.root}[report]")
-    assert checkout.calls("tools/demo.py") == ["tools/demo.py --seeds 3"]
+    assert checkout.calls("-m ost demo") == ["-m ost demo --seeds 3"]
 
     second = checkout.run("demo.sh")
     assert second.returncode == 0
-    assert "nothing to install" in second.stdout
-    assert checkout.log.read_text().splitlines() == ["tools/demo.py"]
+    assert "nothing to install" in second.stderr
+    assert checkout.log.read_text().splitlines() == ["-m ost demo"]
 
 
-@pytest.mark.parametrize("name", ["demo.sh", "matrix.sh", "zero_shot.sh", "few_shot.sh"])
-def test_help_installs_nothing(checkout, name) -> None:
-    done = checkout.run(name, "--help")
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+@pytest.mark.parametrize("made", ["nothing", "half", "of an older tree"])
+def test_help_installs_nothing(checkout, path, made) -> None:
+    if made != "nothing":
+        checkout.write(install=int(made == "half"))
+        checkout.run("test.sh")
+        with (checkout.root / "pyproject.toml").open("a") as file:
+            file.write("# a new dependency\n")
+    done = checkout.run(path.name, "--help")
     assert done.returncode == 0, done.stderr
-    assert f"script/{name}" in done.stdout
-    assert "Nothing is installed yet" in done.stdout
-    assert not (checkout.root / ".venv").exists()
+    assert f"script/{path.name}" in done.stdout
+    assert not any("pip" in call or "venv" in call for call in checkout.calls(""))
+    assert (checkout.root / ".venv").exists() == (made != "nothing")
+
+
+def test_help_is_the_tools_own_where_it_can_answer(checkout) -> None:
+    checkout.run("demo.sh")
+    done = checkout.run("demo.sh", "--help")
+    assert done.stdout == ""
+    assert checkout.calls("") == ["-m ost demo --help"]
+
+
+def test_the_environment_of_another_checkout_is_refused_by_name(checkout, tmp_path) -> None:
+    other = tmp_path / "another checkout"
+    other.mkdir()
+    (other / "pyproject.toml").touch()
+    checkout.run("demo.sh")
+    checkout.owner.write_text(str(other))
+    with (checkout.root / "pyproject.toml").open("a") as file:
+        file.write("# a new dependency\n")
+    done = checkout.run("demo.sh")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {checkout.root}/.venv runs the checkout {other}: name another environment in "
+        "OST_VENV, or remove this one\n"
+    )
+    assert checkout.calls("pip") == []
+
+    shutil.rmtree(other)  # nobody needs the environment any more
+    assert checkout.run("demo.sh").returncode == 0
+    assert len(checkout.calls("pip install")) == 1
+
+
+def test_what_pip_notes_is_understood(tmp_path) -> None:
+    """An environment with pip's own note, under a folder whose name needs quoting in a URL."""
+    venv, other = tmp_path / "venv", tmp_path / "ä checkout"
+    other.mkdir()
+    (other / "pyproject.toml").touch()
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    (venv / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\n")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    info = venv / "lib" / version / "site-packages" / "ost_slowfast-0.0.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ost-slowfast\nVersion: 0.0.0\n")
+    note = {"url": other.as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(note))
+    done = subprocess.run(
+        ["bash", str(ROOT / "script" / "demo.sh")],
+        env={**os.environ, "OST_VENV": str(venv)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"{venv} runs the checkout {other}: " in done.stderr
 
 
 def test_environment_of_the_tests_serves_the_demo_too(checkout) -> None:
@@ -116,7 +182,7 @@ def test_environment_of_the_tests_serves_the_demo_too(checkout) -> None:
 def test_environment_of_the_demo_is_completed_for_the_tests(checkout) -> None:
     checkout.run("demo.sh")
     done = checkout.run("test.sh")
-    assert "making a virtual environment" not in done.stdout
+    assert "making a virtual environment" not in done.stderr
     assert len(checkout.calls("pip install")) == 1
 
 
@@ -138,7 +204,7 @@ def test_moved_checkout_is_installed_again(checkout, tmp_path) -> None:
 def test_failed_installation_is_tried_again(checkout) -> None:
     checkout.write(install=1)
     assert checkout.run("demo.sh").returncode != 0
-    assert checkout.calls("tools/demo.py") == []
+    assert checkout.calls("-m ost demo") == []
     checkout.write()
     shutil.copy(checkout.inside, checkout.root / ".venv" / "bin" / "python")
     assert checkout.run("demo.sh").returncode == 0
@@ -152,7 +218,7 @@ def test_half_made_environment_is_completed(checkout) -> None:
     (checkout.root / ".venv" / ".ost-installed-report").unlink()
     checkout.inside.chmod(0o755)
     done = checkout.run("demo.sh")
-    assert "making a virtual environment" in done.stdout
+    assert "making a virtual environment" in done.stderr
     assert done.returncode == 0
 
 
@@ -224,11 +290,11 @@ def test_dry_run_shows_the_commands_of_the_whole_protocol(ready, name) -> None:
     *steps, table = done.stdout.splitlines()
     assert len(steps) == count
     for step in steps:
-        assert step.startswith(f"python tools/run_net.py --cfg configs/OST/{name}/")
+        assert step.startswith(f"python -m ost run --cfg configs/OST/{name}/")
         assert " --opts DATA.PATH_TO_DATA_DIR /data/" in step
         assert step.endswith(" NUM_GPUS 8")
     assert f"--cfg configs/OST/{name}/{dataset}.yaml" in steps[0]
-    assert table.startswith(f"python tools/summarize.py runs/ost/{name}/")
+    assert table.startswith(f"python -m ost summarize runs/ost/{name}/")
 
 
 @pytest.mark.parametrize(
@@ -246,13 +312,13 @@ def test_other_methods_have_the_same_commands(ready, method, name, dataset, coun
     *steps, table = done.stdout.splitlines()
     assert len(steps) == count
     assert all(f"--cfg configs/{method}/{name}/" in step for step in steps)
-    assert table.startswith(f"python tools/summarize.py runs/{method.lower()}/{name}/")
+    assert table.startswith(f"python -m ost summarize runs/{method.lower()}/{name}/")
 
 
 def test_a_launcher_stands_in_front_of_every_step(ready) -> None:
     launcher = "torchrun --nproc_per_node 8"
     done = ready.run("fully_supervised", "OST", "ssv2", "--dry-run", OST_LAUNCH=launcher)
-    assert done.stdout.startswith("torchrun --nproc_per_node 8 tools/run_net.py --cfg ")
+    assert done.stdout.startswith("torchrun --nproc_per_node 8 -m ost run --cfg ")
 
 
 @pytest.mark.parametrize(
@@ -306,9 +372,7 @@ def test_slurm_job_becomes_a_launcher_that_the_protocol_understands(ready, tmp_p
     assert done.returncode == 0, done.stderr
     step = done.stdout.splitlines()[0]
     assert step.startswith("srun ")
-    assert (
-        "--rdzv_id 81234 --rdzv_backend c10d --rdzv_endpoint first:21234 tools/run_net.py" in step
-    )
+    assert "--rdzv_id 81234 --rdzv_backend c10d --rdzv_endpoint first:21234 -m ost run" in step
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Command-line tools; each is a short file over the package."""
+"""The commands of a checkout, at the places where PySlowFast's users look for them."""

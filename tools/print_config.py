@@ -1,39 +1,6 @@
-"""Show a composed config and which file or override set each value.
+"""``ost config``, from a checkout."""
 
-Usage: print_config.py --cfg FILE [FILE ...] [--set | --diff] [--opts KEY VALUE ...]
-"""
-
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
-from slowfast.config.cli import build_parser, given_flags, parse_args
-from slowfast.config.load import load_cfg_with_sources
-from slowfast.config.show import annotated_yaml, diff_yaml
-from slowfast.errors import SlowFastError
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print every config of the command line; returns the exit code."""
-    parser = build_parser()
-    parser.prog, parser.description, parser.epilog = "print_config.py", __doc__, None
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--set", action="store_true", help="only what a file or an override set")
-    which.add_argument("--diff", action="store_true", help="what differs from the defaults")
-    args = parse_args(argv, parser)
-    try:
-        for path in args.cfg_files:
-            cfg, sources = load_cfg_with_sources(
-                path, args.opts, extensions=args.extensions, flags=given_flags(args)
-            )
-            text = diff_yaml(cfg) if args.diff else annotated_yaml(cfg, sources, only_set=args.set)
-            print(f"# {path}\n{text}", end="")
-    except SlowFastError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
+from ost.cli import run_tool
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool("config")

@@ -1,6 +1,6 @@
-"""Train and test what a config says: run_net.py --cfg FILE [--opts KEY VALUE ...]."""
+"""``ost run``, from a checkout."""
 
-from slowfast.config.cli import console_main
+from ost.cli import run_tool
 
 if __name__ == "__main__":
-    console_main()
+    run_tool("run")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from slowfast.config.paths import resolve_path
+from slowfast.config.paths import find_file, resolve_path
 from slowfast.errors import UsageError
 
 DEFAULT_CONTEXT = 77
@@ -120,9 +120,7 @@ def _overlay(base: Preprocessing, fields: Mapping[str, Any]) -> Preprocessing:
 
 
 def _read_file(arch: str) -> dict[str, Any]:
-    path = resolve_path(arch)
-    if not path.is_file():
-        raise UsageError(f"CLIP.ARCH {path}: no such file")
+    path = find_file(arch, "model configuration (CLIP.ARCH)")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

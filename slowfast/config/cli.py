@@ -1,26 +1,21 @@
-"""The command line of ``tools/run_net.py``; importing it needs no torch."""
+"""PySlowFast's flags, which ``ost run`` and other tools take; importing it needs no torch."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode
-from slowfast.errors import SlowFastError
 
 _OPTION = re.compile(r"[A-Z][A-Z0-9_]*(\.\w+)*")
-INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of PySlowFast's flags, for tools that add some of their own."""
     parser = argparse.ArgumentParser(
-        prog="run_net.py",
         description="Train and test what a config says (TRAIN.ENABLE, TEST.ENABLE).",
         epilog="Several --cfg files are separate jobs, run in turn. Exit codes: 0 done, "
         "1 failed, 2 wrong usage or config, 3 data problem, 130 interrupted after saving.",
@@ -94,33 +89,3 @@ def load_all(args: argparse.Namespace) -> list[CfgNode]:
         load_cfg(path, args.opts, extensions=args.extensions, flags=given_flags(args))
         for path in args.cfg_files
     ]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run every config of the command line and return the exit code.
-
-    A mistake that the user can mend is one line on the error stream; any other exception is raised,
-    so that its traceback is seen and Python exits with 1.
-    """
-    words = sys.argv[1:] if argv is None else list(argv)
-    if not words:
-        build_parser().print_help(sys.stderr)
-        return 2
-    try:
-        args = parse_args(words)
-        cfgs = load_all(args)
-        run = importlib.import_module("slowfast.engine.run").run
-        for cfg in cfgs:
-            run(cfg, args.init_method)
-    except SlowFastError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted before anything could be saved\n")
-        return INTERRUPTED
-    return 0
-
-
-def console_main() -> None:
-    """Run the command line of this process and exit with its code."""
-    sys.exit(main())

@@ -17,7 +17,7 @@ import yaml
 from fvcore.common.config import BASE_KEY
 
 from slowfast.config import coerce, compat
-from slowfast.config.paths import REPOSITORY
+from slowfast.config.paths import find_config
 from slowfast.errors import UsageError
 
 
@@ -33,13 +33,13 @@ class Assignment(NamedTuple):
 def read_yaml(path: str | Path) -> list[Assignment]:
     """Return the values of the YAML file ``path``, those of its ``_BASE_`` files before its own.
 
-    ``_BASE_`` is one file or a list of files, relative to the file that names them or, where there
-    is none, to the folder that holds the package; later ones win.
+    ``_BASE_`` is one file or a list of files, relative to the file that names them or among those
+    that come with the package; later ones win.
 
     Raises:
         UsageError: the file is missing or is no YAML mapping, or its bases run in a circle.
     """
-    return list(_read(Path(path).expanduser(), ()))
+    return list(_read(find_config(path), ()))
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> Iterator[Assignment]:
@@ -47,30 +47,30 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Iterator[Assignment]:
     if here in chain:
         circle = " -> ".join(p.name for p in (*chain[chain.index(here) :], here))
         raise UsageError(f"{path}: {BASE_KEY} runs in a circle: {circle}; remove one of them")
-    tree = _parse(path, chain)
+    tree = _parse(path)
     bases = tree.pop(BASE_KEY, None) or []
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str):
             raise UsageError(f"{path}: {BASE_KEY} must name files, found {base!r}")
-        yield from _read(_find_base(path.parent, base), (*chain, here))
+        yield from _read(_find_base(path, base), (*chain, here))
     for key, value in _flatten(tree, "", path):
         yield Assignment(key, value, os.path.normpath(path), path.parent)
 
 
-def _find_base(folder: Path, base: str) -> Path:
-    beside = folder / Path(base).expanduser()
-    shipped = REPOSITORY / base
-    return shipped if shipped.is_file() and not beside.exists() else beside
+def _find_base(path: Path, base: str) -> Path:
+    try:
+        return find_config(base, path.parent)
+    except UsageError as error:
+        raise UsageError(f"{path}: {BASE_KEY}: {error}") from None
 
 
-def _parse(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         tree = yaml.safe_load(text)
         _say_duplicates(yaml.compose(text, Loader=yaml.SafeLoader), path)
     except OSError as error:
-        named = f" (a {BASE_KEY} of {chain[-1]})" if chain else ""
-        raise UsageError(f"cannot read the config {path}{named}: {error.strerror}") from error
+        raise UsageError(f"cannot read the config {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is no text file; expected a YAML config") from error
     except yaml.YAMLError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import load_cfg
-from slowfast.config.paths import REPOSITORY
+from slowfast.config.paths import SHIPPED
 
 # Which videos of Kinetics-600 are tested: two sets are published, and they share hardly a video.
 # The lists of the other set are those of the recipes with this in front.
@@ -22,7 +22,7 @@ HARMLESS = ("NUM_GPUS", "DATA_LOADER.", "LOG.", "LOG_PERIOD", "DATA.PATH_")
 
 @dataclass(frozen=True)
 class Step:
-    """One command, ``run_net.py --cfg CONFIG --opts OPTS``.
+    """One command, ``ost run --cfg CONFIG --opts OPTS``.
 
     Args:
         title: what it does, for people.
@@ -53,9 +53,9 @@ class Step:
         """Return the words behind ``--opts``."""
         return [word for pair in self.settings.items() for word in pair] + list(self.overrides)
 
-    def words(self, tool: str = "tools/run_net.py") -> list[str]:
+    def words(self) -> list[str]:
         """Return the command without the interpreter in front."""
-        return [tool, "--cfg", shown(self.config), "--opts", *self.opts]
+        return ["-m", "ost", "run", "--cfg", shown(self.config), "--opts", *self.opts]
 
     def identity(self) -> list[str]:
         """Return the words that its results depend on."""
@@ -130,7 +130,7 @@ class Request:
     labels: str = "right"
     overrides: tuple[str, ...] = ()
     output: Path = Path("runs")
-    configs: Path = REPOSITORY / "configs"
+    configs: Path = SHIPPED / "configs"
 
     @property
     def leaves(self) -> Path:

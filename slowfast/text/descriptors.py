@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from slowfast.config.paths import resolve_path
+from slowfast.config.paths import find_file
 from slowfast.errors import UsageError
 from slowfast.text.labels import ClassVocabulary, shorten
 
@@ -34,10 +34,7 @@ def load_descriptors(
             different or wrong length, an empty text, the same text twice in a class (a warning for
             the released files, which hold some).
     """
-    path = resolve_path(path)
-    option = f"TEXT.{kind.upper()}"
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file of {kind} descriptors ({option})")
+    path = find_file(path, f"file of {kind} descriptors (TEXT.{kind.upper()})")
     table = _read_table(path)
     by_id = bool(table) and set(table) == {str(label) for label in range(len(table))}
     if by_id and len(table) == len(vocabulary):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from slowfast.config.paths import resolve_path
+from slowfast.config.paths import find_file
 from slowfast.errors import UsageError
 
 
@@ -78,9 +78,7 @@ def load_classes(path: str | Path) -> ClassVocabulary:
 
     Raises UsageError that names the file and the line or id that is wrong.
     """
-    path = resolve_path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file of class names (TEXT.CLASSES)")
+    path = find_file(path, "file of class names (TEXT.CLASSES)")
     text = path.read_text(encoding="utf-8-sig")
     readers = {".csv": _from_csv, ".json": _from_json}
     names = readers.get(path.suffix.lower(), _from_lines)(text, path)

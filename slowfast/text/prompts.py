@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast.config.paths import resolve_path
+from slowfast.config.paths import find_file
 from slowfast.errors import UsageError
 from slowfast.text.labels import ClassVocabulary
 
@@ -102,9 +102,7 @@ def load_templates(path: str | Path) -> tuple[str, ...]:
         UsageError: no such file, no templates, a line without exactly one ``{}``, the same line
             twice.
     """
-    path = resolve_path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file of templates (TEXT.TEMPLATES)")
+    path = find_file(path, "file of templates (TEXT.TEMPLATES)")
     lines: dict[str, int] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not (line := text.strip()):

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ost.cli import call
 from slowfast.checkpoint.adapters import adapt
 from slowfast.checkpoint.load import load_weights
 from slowfast.checkpoint.reader import read_checkpoint
 from slowfast.errors import UsageError
-from tools import convert_checkpoint
 
 from . import weights
 from .weights import save
@@ -187,7 +187,7 @@ def test_weights_of_another_arch_name_the_arch(tmp_path):
 
 
 def run(*words: object) -> int:
-    return convert_checkpoint.main([str(word) for word in words])
+    return call("convert", [str(word) for word in words])
 
 
 def test_conversion_takes_the_text_tower_from_the_original(tmp_path, capsys):

@@ -9,7 +9,6 @@ from slowfast.config import (
     get_cfg,
     load_cfg,
     override,
-    resolve_path,
     view_counts,
 )
 from slowfast.config.custom_config import register_options
@@ -202,12 +201,3 @@ def test_options_may_be_registered_twice_under_one_name():
         assert "TWICE" not in _C
     finally:
         custom_config._REGISTERED.pop(f"{add.__module__}.{add.__qualname__}")
-
-
-def test_paths_are_found_from_anywhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert resolve_path("configs").is_dir()
-    (tmp_path / "configs").mkdir()
-    assert not resolve_path("configs").is_absolute()
-    assert str(resolve_path("gone.csv")) == "gone.csv"
-    assert resolve_path(tmp_path) == tmp_path

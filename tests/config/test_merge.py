@@ -72,7 +72,7 @@ def test_an_empty_file_says_nothing(tmp_path):
     [
         ({"leaf": "_BASE_: leaf.yaml"}, "circle: leaf.yaml -> leaf.yaml"),
         ({"leaf": "_BASE_: b.yaml", "b": "_BASE_: leaf.yaml"}, "leaf.yaml -> b.yaml -> leaf.yaml"),
-        ({"leaf": "_BASE_: gone.yaml"}, r"cannot read .*gone\.yaml \(a _BASE_ of .*leaf\.yaml\)"),
+        ({"leaf": "_BASE_: gone.yaml"}, r"leaf\.yaml: _BASE_: no config gone\.yaml in "),
         ({"leaf": "_BASE_: [3]"}, "must name files, found 3"),
         ({"leaf": "A: 1\nB: {x\n}: ]\n"}, r"leaf\.yaml:3: this is no YAML"),
         ({"leaf": "A:\n\t- 1"}, r"leaf\.yaml:2: this is no YAML"),
@@ -88,7 +88,7 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, files, message):
 
 
 def test_a_missing_and_a_binary_file_are_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"cannot read the config .*gone\.yaml: No such file"):
+    with pytest.raises(UsageError, match=r"no config .*gone\.yaml in "):
         read_yaml(tmp_path / "gone.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="no text file"):

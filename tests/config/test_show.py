@@ -1,9 +1,9 @@
 import yaml
 
+from ost.cli import call
 from slowfast.config import get_cfg, load_cfg
 from slowfast.config.load import load_cfg_with_sources
 from slowfast.config.show import annotated_yaml, changed, diff_yaml
-from tools import print_config
 
 OPTS = ["TASK", "1", "SOLVER.BETAS", "(0.9, 0.98)", "TENSORBOARD.HISTOGRAM.TOPK", 3]
 
@@ -36,7 +36,7 @@ def test_the_tool_prints_sources(tmp_path, capsys):
     (tmp_path / "base.yaml").write_text("SOLVER: {MOMENTUM: 0.5}\n")
     leaf = tmp_path / "leaf.yaml"
     leaf.write_text("_BASE_: base.yaml\nTASK: x\n")
-    assert print_config.main(["--cfg", str(leaf), "--opts", "RNG_SEED", "7"]) == 0
+    assert call("config", ["--cfg", str(leaf), "--opts", "RNG_SEED", "7"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"# {leaf}\n")
     assert f"  MOMENTUM: 0.5  # {tmp_path / 'base.yaml'}\n" in out
@@ -47,14 +47,14 @@ def test_the_tool_prints_sources(tmp_path, capsys):
 def test_the_tool_prints_less_on_request(tmp_path, capsys):
     leaf = tmp_path / "leaf.yaml"
     leaf.write_text("TASK: x\nRNG_SEED: 1\n")
-    assert print_config.main(["--cfg", str(leaf), "--set"]) == 0
+    assert call("config", ["--cfg", str(leaf), "--set"]) == 0
     assert "RNG_SEED: 1" in capsys.readouterr().out
-    assert print_config.main(["--cfg", str(leaf), "--diff"]) == 0
+    assert call("config", ["--cfg", str(leaf), "--diff"]) == 0
     out = capsys.readouterr().out
     assert "TASK: x" in out
     assert "RNG_SEED" not in out
 
 
 def test_the_tool_refuses_in_one_line(tmp_path, capsys):
-    assert print_config.main(["--cfg", str(tmp_path / "gone.yaml")]) == 2
-    assert capsys.readouterr().err.startswith("error: cannot read the config")
+    assert call("config", ["--cfg", str(tmp_path / "gone.yaml")]) == 2
+    assert capsys.readouterr().err.startswith("error: no config")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ost.cli import call
 from slowfast.config import load_cfg
 from slowfast.engine.predict import predict
 from slowfast.engine.test import test as run_test
 from slowfast.errors import UsageError
 from slowfast.models import build_model
 from tests.video_files import write_video
-from tools.predict import main
 
 NAMES = ("opening a door", "closing a door", "petting a cat")
+
+main = partial(call, "predict")
 
 
 @pytest.fixture

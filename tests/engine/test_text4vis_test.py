@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from ost import summarize
+from ost.run import main
 from slowfast.config import load_cfg
-from slowfast.config.cli import main
 from slowfast.datasets.build import build_dataset
 from slowfast.evaluation.results import read_scores
 from slowfast.models import build_model
 from slowfast.structures import Encoded
 from tests.conftest import ROOT
 from tests.video_files import write_video
-from tools import summarize
 
 RECIPE = str(ROOT / "configs/Text4Vis/fully_supervised/activitynet200.yaml")
 LABELS = [3, 150, 3, 77, 150]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
+from ost.cli import call
 from slowfast.datasets.build import build_dataset
 from slowfast.errors import DataError, UsageError
 from slowfast.models import build_model
@@ -19,10 +21,11 @@ from slowfast.models.classifiers.texts import transformers_rows
 from slowfast.models.clip.text import TextBank
 from slowfast.studies.classifier import choose_videos, load_feature_cfg, make_lda, read_features
 from tests.video_files import write_video
-from tools.make_classifier import main
 
 TINY_CLIP = Path(__file__).parents[1] / "assets" / "tiny_clip.json"
 NAMES = ("opening a door", "closing a door", "petting a cat")
+
+main = partial(call, "classifier")
 
 
 def discriminants(features: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ost.cli import call
+from ost.demo import show_table
 from slowfast.datasets.demo_actions import Sizes
 from slowfast.errors import UsageError
 from slowfast.studies import demo as demo_module
@@ -23,7 +26,6 @@ from slowfast.studies.demo import (
     run_demo,
     table,
 )
-from tools.demo import main, show_table
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTS = (
@@ -31,6 +33,8 @@ OPTS = (
     *("TRAIN.BATCH_SIZE", "16"),
 )
 SIZES = Sizes(1, 1, 1)
+
+main = partial(call, "demo")
 
 
 def reduced(folder: Path, name: str = "run", **changes) -> Demo:

@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ost.cli import call
+from ost.matrix import show_table
 from slowfast.datasets.demo_actions import Sizes
 from slowfast.errors import Interrupted, UsageError
 from slowfast.models import ENCODER_REGISTRY, HEAD_REGISTRY, MODEL_REGISTRY
@@ -27,11 +30,12 @@ from slowfast.studies.matrix import (
 )
 from slowfast.studies.matrix_jobs import plan_tasks, run_matrix, write_train_list
 from slowfast.studies.matrix_table import BEGIN, END, build_table, to_json, to_markdown, write_docs
-from tools.matrix import main, show_table
 
 SIZES = Sizes(1, 1, 1)
 OPTS = ("SOLVER.MAX_EPOCH", "1", "SOLVER.WARMUP_EPOCHS", "0.0", "DATA.NUM_FRAMES", "2")
 PAIRS = choose_pairs(["framewise:category", "framewise:frozen", "transf:category", "transf:frozen"])
+
+main = partial(call, "matrix")
 
 
 @pytest.fixture(scope="module")

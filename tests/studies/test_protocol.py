@@ -6,13 +6,13 @@ import pytest
 
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config import load_cfg
-from slowfast.config.paths import REPOSITORY
+from slowfast.config.paths import SHIPPED
 from slowfast.errors import UsageError
 from slowfast.studies import protocol
 from slowfast.studies.protocol import Request, Step, plan
 
 DATA = Path("/data")
-CONFIGS = REPOSITORY / "configs"
+CONFIGS = SHIPPED / "configs"
 
 
 def request(name, dataset, **changes) -> Request:
@@ -153,9 +153,9 @@ def test_overrides_reach_every_step_and_decide_which_checkpoint_is_tested() -> N
 def test_command_is_one_that_people_type() -> None:
     (step,) = plan(request("few_shot", "ucf101", shots=(8,), overrides=("NUM_GPUS", "8")))
     words = step.words()
-    assert words[:2] == ["tools/run_net.py", "--cfg"]
-    assert words[2].endswith("configs/OST/few_shot/ucf101.yaml")
-    assert words[3] == "--opts"
+    assert words[:4] == ["-m", "ost", "run", "--cfg"]
+    assert words[4].endswith("configs/OST/few_shot/ucf101.yaml")
+    assert words[5] == "--opts"
     assert words[-2:] == ["NUM_GPUS", "8"]
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ost.cli import call
+from ost.label_db import BENCHMARKS
 from slowfast.text.label_db import check_classes, check_descriptors
 from slowfast.text.labels import load_classes
 from tests.conftest import ROOT
-from tools.check_label_db import BENCHMARKS, main
 
 NAMES = ("kick", "sit, slowly")
 SPATIAL = {"kick": ["a raised leg", "a ball"], "sit, slowly": ["a chair", "bent knees"]}
+
+main = partial(call, "label-db")
 
 
 @pytest.fixture

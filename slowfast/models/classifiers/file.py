@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slowfast.config.paths import resolve_path
+from slowfast.config.paths import find_file
 from slowfast.errors import UsageError
 from slowfast.evaluation.results import atomic_write
 from slowfast.text import ClassVocabulary
@@ -69,9 +69,7 @@ def write_classifier(path: str | Path, classifier: ClassifierFile) -> Path:
 
 def read_classifier(path: str | Path) -> ClassifierFile:
     """Read what ``write_classifier`` wrote; raises UsageError that names the file."""
-    path = resolve_path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file of classifier rows (tools/make_classifier.py)")
+    path = find_file(path, "file of classifier rows (CLASSIFIER.FILE; ost classifier makes one)")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             rows, names, kind, source = (arrays[field] for field in FIELDS)
@@ -90,5 +88,5 @@ def read_classifier(path: str | Path) -> ClassifierFile:
         zipfile.BadZipFile,
     ) as error:
         raise UsageError(
-            f"{path}: not a file of tools/make_classifier.py, an .npz of {', '.join(FIELDS)}"
+            f"{path}: not a file of ost classifier, an .npz of {', '.join(FIELDS)}"
         ) from error

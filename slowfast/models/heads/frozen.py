@@ -129,7 +129,7 @@ def _from_file(path: str, vocabulary: ClassVocabulary, dim: int) -> Tensor:
     if not path:
         raise UsageError(
             "CLASSIFIER.FILE is empty with CLASSIFIER.KIND file: name a file that "
-            "tools/make_classifier.py wrote"
+            "ost classifier wrote"
         )
     classifier = read_classifier(path)
     try:

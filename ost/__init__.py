@@ -1,0 +1,1 @@
+"""The tools: one module a subcommand of ``ost``, each a short file over the package."""

@@ -1,0 +1,1 @@
+"""What ``ost benchmark`` measures, one module a subject."""

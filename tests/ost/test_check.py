@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ost.check import check_video
+from ost.cli import call
+from slowfast.datasets.lists.annotations import read_list
+from tests.video_files import write_truncated, write_video
+
+main = partial(call, "check")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("videos")
+    write_video(root / "good.mp4", 30)
+    write_video(root / "short.mp4", 3)
+    (root / "zero.mp4").touch()
+    (root / "text.mp4").write_text("no video " * 100)
+    names = ["good.mp4 1", "zero.mp4 0", "short.mp4 2", "text.mp4 0", "gone.mp4 0"]
+    (root / "list.csv").write_text("\n".join(names))
+    return root
+
+
+@pytest.mark.parametrize("extra", [[], ["--quick"], ["--workers", "2"]])
+def test_bad_videos_are_named_and_good_ones_listed(extra, folder: Path, tmp_path, capsys) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.txt"
+    arguments = [str(folder / "list.csv"), "--prefix", str(folder), "--workers", "1", *extra]
+    assert main([*arguments, "--good", str(good), "--bad", str(bad)]) == 3
+    out = capsys.readouterr().out
+    assert "zero.mp4: empty file (0 bytes)" in out
+    assert "2 of 5 videos are good, 3 bad; 3 to 30 frames" in out
+    assert len(bad.read_text().splitlines()) == 3
+    clean = read_list(good)
+    assert [Path(path).name for path in clean.paths] == ["good.mp4", "short.mp4"]
+    assert clean.labels.tolist() == [1, 2]
+    assert main([str(good), "--workers", "1"]) == 0
+
+
+def test_short_videos_can_be_refused(folder: Path) -> None:
+    assert check_video(str(folder / "short.mp4"), min_frames=8).problem == "only 3 frames"
+    assert check_video(str(folder / "good.mp4"), min_frames=8).frames == 30
+
+
+def test_a_file_that_lost_its_tail_is_usable_but_counted_right(tmp_path: Path) -> None:
+    path = write_truncated(tmp_path / "cut.mp4", 0.9)
+    verdict = check_video(str(path))
+    assert verdict.problem == ""
+    assert 60 < verdict.frames < 120
+
+
+def test_damage_that_only_decoding_shows(folder: Path, monkeypatch) -> None:
+    from slowfast.datasets.reading.decoder import VideoReader
+
+    monkeypatch.setattr(VideoReader, "count_decodable", lambda self: 20)
+    verdict = check_video(str(folder / "good.mp4"))
+    assert verdict.problem == "30 frames are listed, 20 can be decoded"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments", "code", "words"),
+    [
+        ("none.csv", None, [], 3, "no such list of videos"),
+        ("frames.csv", "a 10 0\n", [], 2, "lists frame folders"),
+        ("l.csv", "a.mp4 0\n", ["--good", "l.csv"], 2, "would overwrite the list"),
+    ],
+)
+def test_mistakes_are_one_line(
+    name, text, arguments, code, words, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / name).write_text(text)
+        (tmp_path / "a").touch()
+    assert main([name, *arguments]) == code
+    assert words in capsys.readouterr().err
