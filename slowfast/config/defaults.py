@@ -1,12 +1,12 @@
 """Every option: its default, and what it does in one line.
 
-Names and defaults are PySlowFast's where it has the option; its remaining options are listed in
-``compat``. Options that belong to a user's own file are added in ``custom_config``.
+Names and defaults are PySlowFast's where it has the option; its remaining options stand in
+``upstream.yaml``. Options that belong to a user's own file are added in ``custom_config``.
 """
 
 from __future__ import annotations
 
-from slowfast.config import custom_config
+from slowfast.config import compat, custom_config
 from slowfast.config.node import CfgNode
 
 _C = CfgNode()
@@ -275,6 +275,8 @@ _C.TENSORBOARD.WRONG_PRED_VIS = CfgNode()
 _C.TENSORBOARD.WRONG_PRED_VIS.ENABLE = False  # show the clips that were classified wrongly
 _C.TENSORBOARD.WRONG_PRED_VIS.TAG = "Incorrectly classified videos."  # their name
 _C.TENSORBOARD.WRONG_PRED_VIS.SUBSET_PATH = ""  # text file of the classes to show
+
+compat.add_upstream(_C)
 
 
 def get_cfg() -> CfgNode:

@@ -7,14 +7,14 @@ from typing import Any
 
 import yaml
 
-from slowfast.config import merge
+from slowfast.config import compat, tree
 from slowfast.config.defaults import get_cfg
 
 
 def changed(cfg: Mapping[str, Any]) -> list[str]:
     """Return the full names of the options whose values are not the defaults."""
-    defaults = dict(merge.leaves(get_cfg()))
-    return [key for key, value in merge.leaves(cfg) if value != defaults.get(key, _ABSENT)]
+    defaults = dict(tree.leaves(get_cfg()))
+    return [key for key, value in tree.leaves(cfg) if value != defaults.get(key, _ABSENT)]
 
 
 _ABSENT = object()
@@ -29,7 +29,10 @@ def diff_yaml(cfg: Mapping[str, Any]) -> str:
 def annotated_yaml(
     cfg: Mapping[str, Any], sources: Mapping[str, str], *, only_set: bool = False
 ) -> str:
-    """Return every option as YAML, each with a comment that says where its value was set.
+    """Return the options as YAML, each with a comment that says where its value was set.
+
+    Options that only a user's own code can read (``compat.QUIET``) are left out where nothing set
+    them.
 
     Args:
         cfg: the config.
@@ -40,7 +43,7 @@ def annotated_yaml(
     def comment(key: str) -> str | None:
         if key in sources:
             return f"  # {sources[key]}"
-        return None if only_set else "  # default"
+        return None if only_set or key in compat.QUIET else "  # default"
 
     return _render(cfg, comment)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from slowfast.config import compat
+from slowfast.config.tree import get
 from slowfast.errors import UsageError
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -119,19 +121,13 @@ POSITIVE = (
 )
 
 
-def get(cfg: Any, key: str) -> Any:
-    """Return the value of the option with the full name ``key``."""
-    for name in key.split("."):
-        cfg = cfg[name]
-    return cfg
-
-
 def validate(cfg: Any) -> None:
     """Check a derived config.
 
     Raises:
         UsageError: names the option, its value, and what would be possible.
     """
+    compat.refuse(cfg, {})
     for key, choices in CHOICES.items():
         _check_choice(key, get(cfg, key), choices)
     for key, choices in LIST_CHOICES.items():

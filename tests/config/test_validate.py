@@ -1,8 +1,8 @@
 import pytest
 
 from slowfast.config import get_cfg, load_cfg
-from slowfast.config.merge import leaves
-from slowfast.config.validate import BOUNDS, CHOICES, LIST_CHOICES, POSITIVE, get
+from slowfast.config.tree import get, leaves
+from slowfast.config.validate import BOUNDS, CHOICES, LIST_CHOICES, POSITIVE
 from slowfast.errors import UsageError
 
 
