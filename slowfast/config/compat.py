@@ -7,24 +7,13 @@ forks, which a tree has if an extension declares them.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from slowfast.config import tree
 from slowfast.errors import UsageError
 
-
-def _read(name: str) -> dict[str, Any]:
-    """Return a table that lies beside this file; libyaml reads it ten times as fast."""
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return table
-
-
-UPSTREAM = _read("upstream.yaml")
-FORKS = _read("forks.yaml")
+UPSTREAM = tree.read_table("upstream.yaml")
+FORKS = tree.read_table("forks.yaml")
 WITHOUT_EFFECT = dict(tree.leaves(UPSTREAM["without_effect"]))
 # Options that only a user's own code can read: shown where they were set.
 QUIET = frozenset(

@@ -1,7 +1,7 @@
 """Our options: the default of each, and what it does in one line.
 
 Names and defaults are PySlowFast's where it has the option. Those of its options that no recipe
-sets, or that nothing here reads, stand in ``upstream.yaml``. Options of a user's own file are added in
+sets, or that nothing here reads, stand in ``upstream.yaml``. A user's own file adds its options in
 ``custom_config``.
 """
 
