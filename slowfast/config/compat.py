@@ -14,13 +14,12 @@ from slowfast.errors import UsageError
 
 UPSTREAM = tree.read_table("upstream.yaml")
 FORKS = tree.read_table("forks.yaml")
-WITHOUT_EFFECT = dict(tree.leaves(UPSTREAM["without_effect"]))
-# Options that only a user's own code can read: shown where they were set.
+_FORK_KEYS = frozenset(key for key, _ in tree.leaves(FORKS))
+# What nothing here acts upon, by key, with the default that PySlowFast or the forks give it.
+IDLE = dict(tree.leaves(UPSTREAM["without_effect"])) | dict(tree.leaves(FORKS))
+# Options that only a user's own code can read: they are shown where they were set.
 QUIET = frozenset(
-    [
-        *WITHOUT_EFFECT,
-        *(key for part in ("models", "tasks") for key, _ in tree.leaves(UPSTREAM[part])),
-    ]
+    key for part in ("models", "tasks", "without_effect") for key, _ in tree.leaves(UPSTREAM[part])
 )
 
 # Switches that must stay off, and what to tell who turns one on.
@@ -65,6 +64,11 @@ def add_upstream(cfg: Any) -> None:
     """Add PySlowFast's options to a tree that holds those of ``defaults``, in place."""
     for part in UPSTREAM.values():
         tree.lay_under(cfg, part)
+
+
+def is_declared(cfg: Any, key: str) -> bool:
+    """Return whether ``key`` is an option of the forks that an extension has added to ``cfg``."""
+    return key in _FORK_KEYS and tree.known(cfg, key)
 
 
 def in_task_section(key: str) -> bool:

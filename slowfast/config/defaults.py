@@ -8,7 +8,7 @@ sets, or that nothing here reads, stand in ``upstream.yaml``. A user's own file 
 from __future__ import annotations
 
 from slowfast.config import compat, custom_config
-from slowfast.config.node import CfgNode
+from slowfast.config.merge import CfgNode
 
 _C = CfgNode()
 

@@ -7,16 +7,17 @@ it stands and what was expected.
 
 from __future__ import annotations
 
-import copy
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from fvcore.common.config import BASE_KEY
+from fvcore.common.config import CfgNode as _CfgNode
 
 from slowfast.config import coerce, compat, tree
 from slowfast.config.paths import REPOSITORY
@@ -138,9 +139,24 @@ def declared(cfg: Any) -> list[Assignment]:
     """Return the forks' options that an extension declares with other defaults than theirs."""
     return [
         Assignment(key, tree.get(cfg, key), "declared by an extension")
-        for key, value in tree.leaves(compat.FORKS)
-        if tree.known(cfg, key) and tree.get(cfg, key) != value
+        for key, value in compat.IDLE.items()
+        if compat.is_declared(cfg, key) and tree.get(cfg, key) != value
     ]
+
+
+class CfgNode(_CfgNode):
+    """The node of the option tree: fvcore's, whose merging follows the rules of this module.
+
+    PySlowFast's scripts merge by hand (``get_cfg()``, ``merge_from_file``, ``merge_from_list``).
+    """
+
+    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
+        """Merge the YAML file ``cfg_filename`` and its bases; raises UsageError."""
+        merge(self, read_yaml(cfg_filename))
+
+    def merge_from_list(self, cfg_list: Sequence[object]) -> None:
+        """Merge pairs of key and value, as from a command line; raises UsageError."""
+        merge(self, pairs(cfg_list))
 
 
 def merge(cfg: Any, assignments: Sequence[Assignment]) -> dict[str, str]:
@@ -152,24 +168,27 @@ def merge(cfg: Any, assignments: Sequence[Assignment]) -> dict[str, str]:
 
     Raises:
         UsageError: options are unknown, one is refused, or a value is of the wrong type.
+        AttributeError: the tree is frozen.
     """
-    forks = copy.deepcopy(compat.FORKS)
+    trees = (cfg, CfgNode(compat.FORKS))
     sources: dict[str, str] = {}
     layers: dict[str, int] = {}
     unknown: list[Assignment] = []
-    for layer, (_, items) in enumerate(groupby(assignments, key=lambda item: item.source)):
+    for layer, (_, items) in enumerate(groupby(assignments, key=attrgetter("source"))):
         for item in items:
-            options = next((t for t in (cfg, forks) if tree.known(t, item.key)), None)
-            if options is None:
+            if not any(tree.known(options, item.key) for options in trees):
                 unknown.append(item)
-            elif _assign(options, item):
+            elif _assign(trees, item):
                 sources[item.key], layers[item.key] = item.source, layer
-    foreign = [item.key for item in unknown if compat.in_task_section(item.key)]
+    foreign = {item.key for item in unknown if compat.in_task_section(item.key)}
     _refuse_unknown(cfg, [item for item in unknown if item.key not in foreign])
-    for options in (cfg, forks):
+    for options in trees:
         compat.refuse(options, sources)
-    carried = _carry_over(cfg, forks, sources, layers)
-    _say_without_effect(cfg, forks, sources, carried, foreign)
+    followed = _carry_over(trees, sources, layers)
+    idle = {key: value for key, value in compat.IDLE.items() if not compat.is_declared(cfg, key)}
+    changed = {key for key in idle.keys() & sources if _value(trees, key) != idle[key]}
+    if ignored := sorted(changed - followed | foreign):
+        coerce.notice(f"PySlowFast options without an effect here: {', '.join(ignored)}")
     return {key: source for key, source in sources.items() if tree.known(cfg, key)}
 
 
@@ -183,55 +202,38 @@ def _refuse_unknown(cfg: Any, unknown: Sequence[Assignment]) -> None:
     )
 
 
+def _value(trees: Sequence[Any], key: str) -> Any:
+    return next(tree.get(options, key) for options in trees if tree.known(options, key))
+
+
 def _carry_over(
-    cfg: Any, forks: dict[str, Any], sources: dict[str, str], layers: Mapping[str, int]
+    trees: Sequence[Any], sources: dict[str, str], layers: Mapping[str, int]
 ) -> set[str]:
     """Write what forks' options say into ours; returns the names of those that were followed."""
-
-    def value_of(key: str) -> Any:
-        return tree.get(cfg if tree.known(cfg, key) else forks, key)
-
     followed: set[str] = set()
     for source, target, switch in compat.CARRIED:
-        value = value_of(source)
-        on = value_of(switch) is True and value not in (None, "") if switch else True
-        if not on or layers.keys().isdisjoint((source, switch)):
+        value, given = _value(trees, source), layers.get(source, -1)
+        is_off = switch and (_value(trees, switch) is not True or value in (None, ""))
+        if is_off or layers.keys().isdisjoint((source, switch)):
             continue
         followed |= {source, switch}
-        if layers.get(target, -1) >= layers.get(source, -1) and target in layers:
-            if value_of(target) != value:
-                coerce.notice(
-                    f"{source} {value!r} is not followed, since {target} is set as well: "
-                    f"{value_of(target)!r} ({sources[target]})"
-                )
-            continue
-        where = f"{source}, {sources.get(source) or sources[switch]}"
-        _assign(cfg, Assignment(target, value, where))
-        sources[target] = where
+        if target not in layers or layers[target] < given:
+            where = f"{source}, {sources.get(source) or sources[switch]}"
+            _assign(trees, Assignment(target, value, where))
+            sources[target] = where
+        elif (ours := _value(trees, target)) != value:
+            coerce.notice(
+                f"{source} {value!r} is not followed, since {target} is set as well: "
+                f"{ours!r} ({sources[target]})"
+            )
     return followed
 
 
-def _say_without_effect(
-    cfg: Any,
-    forks: Mapping[str, Any],
-    sources: Mapping[str, str],
-    followed: set[str],
-    foreign: Sequence[str],
-) -> None:
-    changed = {
-        key
-        for key in sources
-        if (key in compat.WITHOUT_EFFECT and tree.get(cfg, key) != compat.WITHOUT_EFFECT[key])
-        or (not tree.known(cfg, key) and tree.get(forks, key) != tree.get(compat.FORKS, key))
-    }
-    if ignored := sorted({*changed, *foreign} - followed):
-        coerce.notice(f"PySlowFast options without an effect here: {', '.join(ignored)}")
-
-
-def _assign(options: Any, item: Assignment) -> bool:
-    """Write one value; returns False for an empty section, which says nothing."""
+def _assign(trees: Sequence[Any], item: Assignment) -> bool:
+    """Write one value where it is known; returns False for an empty section, which says nothing."""
     section, _, name = item.key.rpartition(".")
-    node = tree.get(options, section) if section else options
+    node = next(options for options in trees if tree.known(options, item.key))
+    node = tree.get(node, section) if section else node
     old = node[name]
     if isinstance(old, dict):
         if item.value is None:
@@ -241,7 +243,7 @@ def _assign(options: Any, item: Assignment) -> bool:
             f"its options: {', '.join(sorted(old)) or 'none'}"
         )
     try:
-        node[name] = coerce.coerce(item.value, old)
+        setattr(node, name, coerce.coerce(item.value, old))
     except coerce.WrongType as error:
         raise UsageError(
             f"{item.key}: expected {error}, found {item.value!r} ({item.source})"

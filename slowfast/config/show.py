@@ -1,4 +1,8 @@
-"""A config as YAML for people: all of it with sources, or what differs from the defaults."""
+"""A config as YAML for people: with the sources of its values, or what differs from the defaults.
+
+PySlowFast's options that only a user's own code can read (``compat.QUIET``) are left out where they
+were not changed.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,12 @@ def changed(cfg: Mapping[str, Any]) -> list[str]:
 _ABSENT = object()
 
 
+def full_yaml(cfg: Mapping[str, Any]) -> str:
+    """Return every option as a YAML file that loads to ``cfg`` though our defaults change."""
+    hidden = compat.QUIET.difference(changed(cfg))
+    return _render(cfg, lambda key: None if key in hidden else "")
+
+
 def diff_yaml(cfg: Mapping[str, Any]) -> str:
     """Return the options that differ from the defaults, as a YAML file that loads to ``cfg``."""
     keys = set(changed(cfg))
@@ -30,9 +40,6 @@ def annotated_yaml(
     cfg: Mapping[str, Any], sources: Mapping[str, str], *, only_set: bool = False
 ) -> str:
     """Return the options as YAML, each with a comment that says where its value was set.
-
-    Options that only a user's own code can read (``compat.QUIET``) are left out where nothing set
-    them.
 
     Args:
         cfg: the config.
@@ -48,23 +55,16 @@ def annotated_yaml(
     return _render(cfg, comment)
 
 
-def _render(cfg: Mapping[str, Any], comment: Callable[[str], str | None]) -> str:
+def _render(node: Mapping[str, Any], comment: Callable[[str], str | None], prefix: str = "") -> str:
     """Write the options for which ``comment(key)`` is not None, plain ones before sections."""
-    lines = _lines(cfg, "", comment)
-    return "\n".join(lines) + "\n" if lines else "{}\n"
-
-
-def _lines(node: Mapping[str, Any], prefix: str, comment: Callable[[str], str | None]) -> list[str]:
-    indent = "  " * prefix.count(".")
-    lines: list[str] = []
+    indent, text = "  " * prefix.count("."), ""
     for name in sorted(node, key=lambda name: (isinstance(node[name], dict), name)):
-        value = node[name]
-        if isinstance(value, dict):
-            inner = _lines(value, f"{prefix}{name}.", comment)
-            lines += [f"{indent}{name}:", *inner] if inner else []
+        if isinstance(node[name], dict):
+            inner = _render(node[name], comment, f"{prefix}{name}.")
+            text += f"{indent}{name}:\n{inner}" if inner else ""
         elif (note := comment(prefix + name)) is not None:
-            lines.append(f"{indent}{name}: {_scalar(value)}{note}")
-    return lines
+            text += f"{indent}{name}: {_scalar(node[name])}{note}\n"
+    return text if text or prefix else "{}\n"
 
 
 def _scalar(value: Any) -> str:

@@ -2,7 +2,7 @@ import yaml
 
 from slowfast.config import get_cfg, load_cfg
 from slowfast.config.load import load_cfg_with_sources
-from slowfast.config.show import annotated_yaml, changed, diff_yaml
+from slowfast.config.show import annotated_yaml, changed, diff_yaml, full_yaml
 from slowfast.config.tree import leaves
 from tools import print_config
 
@@ -25,6 +25,17 @@ def test_the_difference_loads_to_the_same_config(tmp_path):
     path.write_text(diff_yaml(cfg))
     assert load_cfg(path, env={}) == cfg
     assert set(changed(cfg)) == {*OPTS[::2], "MODEL.NUM_CLASSES"}
+
+
+def test_the_full_file_loads_to_the_same_config_and_leaves_out_what_nothing_reads(tmp_path):
+    cfg = load_cfg([], OPTS, env={})
+    path = tmp_path / "config.yaml"
+    path.write_text(full_yaml(cfg))
+    assert load_cfg(path, env={}) == cfg
+    written = yaml.safe_load(path.read_text())
+    assert written["X3D"] == {"DIM_C1": 13}
+    assert written["SOLVER"]["MOMENTUM"] == 0.9
+    assert not {"AVA", "MVIT", "DEMO"} & written.keys()
 
 
 def test_no_difference_is_an_empty_mapping():
