@@ -119,8 +119,9 @@ def test_they_are_set_and_checked_like_any_other(tmp_path, caplog):
 
 
 def test_an_option_that_another_version_of_pyslowfast_had_is_accepted_with_a_notice(caplog):
-    load_cfg([], ["AVA.TRAIN_PCA_EIGVAL", "[0.2, 0.2, 0.2]"], env={})
-    assert "without an effect here: AVA.TRAIN_PCA_EIGVAL" in caplog.text
+    opts = ["AVA.TRAIN_PCA_EIGVAL", "[0.2, 0.2, 0.2]", "BN.MOMENTUM", "0.1", "BN.EPSILON", "1e-3"]
+    load_cfg([], opts, env={})
+    assert "without an effect here: AVA.TRAIN_PCA_EIGVAL, BN.EPSILON" in caplog.text
 
 
 def test_the_tables_do_not_overlap():
