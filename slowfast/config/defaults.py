@@ -8,7 +8,9 @@ sets, or that nothing here reads, stand in ``upstream.yaml``. A user's own file 
 from __future__ import annotations
 
 from slowfast.config import compat, custom_config
+from slowfast.config.derive import derive
 from slowfast.config.merge import CfgNode
+from slowfast.config.validate import validate
 
 _C = CfgNode()
 
@@ -243,9 +245,6 @@ def assert_and_infer_cfg(cfg: CfgNode) -> CfgNode:
     Raises:
         UsageError: a value or a combination of values is impossible.
     """
-    from slowfast.config.derive import derive
-    from slowfast.config.validate import validate
-
     derive(cfg)
     validate(cfg)
     return cfg

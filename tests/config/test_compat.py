@@ -118,6 +118,19 @@ def test_they_are_set_and_checked_like_any_other(tmp_path, caplog):
         load_cfg([], ["MVIT.DEPHT", 4], env={})
 
 
+def test_an_extension_adds_to_pyslowfasts_sections(extension):
+    names = extension(
+        "from slowfast.config.custom_config import register_options\n\n"
+        "@register_options\ndef add_custom_config(_C):\n"
+        "    _C.MVIT.ADAPTER = 16\n"
+        "    _C.MODEL.SINGLE_PATHWAY_ARCH.append('vitb16')\n"
+    )
+    cfg = load_cfg([], ["MVIT.ADAPTER", 8, "MODEL.ARCH", "vitb16"], extensions=names, env={})
+    assert cfg.MVIT.ADAPTER == 8
+    assert cfg.MODEL.ARCH in cfg.MODEL.SINGLE_PATHWAY_ARCH
+    assert "vitb16" not in compat.UPSTREAM["models"]["MODEL"]["SINGLE_PATHWAY_ARCH"]
+
+
 def test_an_option_that_another_version_of_pyslowfast_had_is_accepted_with_a_notice(caplog):
     opts = ["AVA.TRAIN_PCA_EIGVAL", "[0.2, 0.2, 0.2]", "BN.MOMENTUM", "0.1", "BN.EPSILON", "1e-3"]
     load_cfg([], opts, env={})
