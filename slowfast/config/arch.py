@@ -8,11 +8,13 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slowfast.config.paths import find_file, resolve_path
 from slowfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from open_clip.transform import PreprocessCfg
 
 DEFAULT_CONTEXT = 77
 DEFAULT_IMAGE_SIZE = 224
@@ -59,50 +61,27 @@ def context_length(config: Mapping[str, Any]) -> int:
     return int(config["text_cfg"].get("context_length", DEFAULT_CONTEXT))
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """What open_clip does to an image before the tower of one arch sees it.
+def read_preprocessing(arch: str, pretrained: str = "") -> PreprocessCfg:
+    """Return what open_clip does to an image before the tower of one arch sees it.
 
-    Attributes:
-        size: sides of the result in pixels (height, width).
-        mean: RGB, in units of [0, 1].
-        std: RGB, in units of [0, 1].
-        interpolation: "bicubic" or "bilinear".
-        resize_mode: "shortest" (side, then the centre), "squash" (both sides), "longest" (side,
-            then padding).
-        fill_color: of the padding.
-    """
-
-    size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str = "bicubic"
-    resize_mode: str = "shortest"
-    fill_color: int = 0
-
-
-def read_preprocessing(arch: str, pretrained: str = "") -> Preprocessing:
-    """Return the preprocessing that belongs to an arch and its weights.
-
-    Sizes are the arch's. The rest is the tag's; of a JSON file its ``preprocess_cfg``. Where
-    ``pretrained`` is no tag (a file, or none), it is what all tags of the arch share, so that
-    downloaded SigLIP weights are fed like the tag; open_clip's own default where they differ.
+    The size is the arch's, as (height, width) in pixels; mean and std are of RGB in [0, 1]. The
+    rest is the tag's; of a JSON file its ``preprocess_cfg``. Where ``pretrained`` is no tag (a
+    file, or none), it is what all tags of the arch share, so that downloaded SigLIP weights are fed
+    like the tag; open_clip's own default where they differ.
     """
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
     from open_clip.transform import PreprocessCfg
 
     size = read_arch(arch)["vision_cfg"].get("image_size", DEFAULT_IMAGE_SIZE)
-    height, width = (size, size) if isinstance(size, int) else size
-    default = PreprocessCfg()
-    base = Preprocessing((height, width), tuple(default.mean), tuple(default.std))
+    base = PreprocessCfg(size=(size, size) if isinstance(size, int) else tuple(size))
     if arch.endswith(".json"):
         return _overlay(base, _read_file(arch).get("preprocess_cfg", {}))
     name = arch.replace("/", "-")
     if tag := get_pretrained_cfg(name, pretrained):
         return _overlay(base, tag)
     tags = list_pretrained_tags_by_model(name)
-    shared = {_overlay(base, get_pretrained_cfg(name, tag)) for tag in tags}
-    return shared.pop() if len(shared) == 1 else base
+    first, *others = [_overlay(base, get_pretrained_cfg(name, tag)) for tag in tags] or [base]
+    return first if all(other == first for other in others) else base
 
 
 def frame_size(cfg: Any) -> tuple[int, int]:
@@ -112,11 +91,11 @@ def frame_size(cfg: Any) -> tuple[int, int]:
     return cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_CROP_SIZE
 
 
-def _overlay(base: Preprocessing, fields: Mapping[str, Any]) -> Preprocessing:
-    known = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-    given = {key: fields[key] for key in known if fields.get(key) is not None}
-    lists = {key: tuple(value) for key, value in given.items() if isinstance(value, list | tuple)}
-    return replace(base, **{**given, **lists})
+def _overlay(base: PreprocessCfg, fields: Mapping[str, Any]) -> PreprocessCfg:
+    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+    given = {key: tuple(x) if isinstance(x, list) else x for key, x in fields.items()}
+    return PreprocessCfg(**merge_preprocess_dict(base, {**given, "size": None, "mode": None}))
 
 
 def _read_file(arch: str) -> dict[str, Any]:

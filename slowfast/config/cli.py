@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from slowfast.config import coerce
 from slowfast.config.load import load_cfg
-from slowfast.config.node import CfgNode
+from slowfast.config.merge import CfgNode
 
 _OPTION = re.compile(r"[A-Z][A-Z0-9_]*(\.\w+)*")
 
@@ -54,7 +55,7 @@ def parse_args(
 ) -> argparse.Namespace:
     """Return the flags: ``cfg_files``, ``opts``, ``init_method``, ``num_shards``, ``shard_id``, ...
 
-    PySlowFast's old form, option pairs right behind the files, is accepted.
+    PySlowFast's old form, option pairs right behind the files, is accepted with a notice.
 
     Args:
         argv: words after the program's name (default: the process's).
@@ -65,6 +66,8 @@ def parse_args(
     if not args.cfg_files:
         parser.error("name at least one config: --cfg FILE [--opts KEY VALUE ...]")
     args.cfg_files, pairs = _split_old_form(args.cfg_files)
+    if pairs:
+        coerce.notice(f"option pairs belong behind --opts now: --cfg ... --opts {pairs[0]} ...")
     args.opts = [*pairs, *args.opts]
     return args
 

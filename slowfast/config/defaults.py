@@ -1,13 +1,16 @@
-"""Every option: its default, and what it does in one line.
+"""Our options: the default of each, and what it does in one line.
 
-Names and defaults are PySlowFast's where it has the option; its remaining options are listed in
-``compat``. Options that belong to a user's own file are added in ``custom_config``.
+Names and defaults are PySlowFast's where it has the option. Those of its options that no recipe
+sets, or that nothing here reads, stand in ``upstream.yaml``. A user's own file adds its options in
+``custom_config``.
 """
 
 from __future__ import annotations
 
-from slowfast.config import custom_config
-from slowfast.config.node import CfgNode
+from slowfast.config import compat, custom_config
+from slowfast.config.derive import derive
+from slowfast.config.merge import CfgNode
+from slowfast.config.validate import validate
 
 _C = CfgNode()
 
@@ -27,13 +30,6 @@ _C.EXTENSIONS = []  # modules or .py files to import before anything is built
 _C.LOG = CfgNode()
 _C.LOG.PROGRESS = "auto"  # live line of the console: auto, rich, plain or none
 
-# ---- batch norm (CLIP has none) ----
-_C.BN = CfgNode()
-_C.BN.USE_PRECISE_STATS = False  # recompute running statistics before saving and evaluating
-_C.BN.NUM_BATCHES_PRECISE = 200  # batches for that
-_C.BN.WEIGHT_DECAY = 0.0  # weight decay of batch-norm parameters
-_C.BN.NORM_TYPE = "batchnorm"  # batchnorm, or sync_batchnorm over all processes
-
 # ---- training ----
 _C.TRAIN = CfgNode()
 _C.TRAIN.ENABLE = True  # run training
@@ -50,8 +46,6 @@ _C.TRAIN.SAVE_BEST = True  # keep the weights of the best validation as checkpoi
 _C.TRAIN.AUTO_RESUME = True  # continue from the newest checkpoint in OUTPUT_DIR
 _C.TRAIN.CHECKPOINT_FILE_PATH = ""  # weights to start from (weights only)
 _C.TRAIN.CHECKPOINT_TYPE = "pytorch"  # format of that file; see TEST.CHECKPOINT_TYPE
-_C.TRAIN.CHECKPOINT_INFLATE = False  # repeat 2D convolution weights along time
-_C.TRAIN.CHECKPOINT_EPOCH_RESET = False  # accepted: starting weights never bring an epoch with them
 _C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = ()  # substrings removed from the file's keys
 _C.TRAIN.MIXED_PRECISION = False  # autocast (and loss scaling for float16)
 _C.TRAIN.AMP_DTYPE = "bfloat16"  # bfloat16 or float16
@@ -113,22 +107,15 @@ _C.DATA.TRANSFORMS = "slowfast"  # slowfast, clip (OST, ViFi-CLIP), text4vis, op
 _C.DATA.RESIZE = "torch"  # who resizes (bilinear, no anti-aliasing): torch or opencv
 _C.DATA.MEAN = [0.45, 0.45, 0.45]  # of R, G, B in 0..1
 _C.DATA.STD = [0.225, 0.225, 0.225]  # of R, G, B in 0..1
-_C.DATA.INPUT_CHANNEL_NUM = [3, 3]  # channels of each pathway
 _C.DATA.TRAIN_JITTER_SCALES = [256, 320]  # range of the short side; [0] in single-crop tests
 _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []  # range of the area of a random resized crop
 _C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []  # range of its aspect ratio
-_C.DATA.TRAIN_JITTER_MOTION_SHIFT = False  # let that crop move over the clip
-_C.DATA.INV_UNIFORM_SAMPLE = False  # draw 1 / short side evenly instead of the short side
 _C.DATA.TRAIN_CROP_SIZE = 224  # side of a training crop
 _C.DATA.TEST_CROP_SIZE = 256  # side of a test crop
 _C.DATA.TEST_SHORT_SIZE = 0  # short side before the test crop; 0 = PySlowFast's rule
-_C.DATA.TRAIN_CROP_NUM_TEMPORAL = 1  # clips of a video in training
-_C.DATA.TRAIN_CROP_NUM_SPATIAL = 1  # crops of a clip in training
 _C.DATA.RANDOM_FLIP = True  # mirror half of the training clips
-_C.DATA.REVERSE_INPUT_CHANNEL = False  # swap the first and the third channel
 _C.DATA.MULTI_LABEL = False  # several labels a video; the metric is mean average precision
 _C.DATA.ENSEMBLE_METHOD = "sum"  # sum or max over views
-_C.DATA.DUMMY_LOAD = False  # give the first sample again and again (speed tests)
 
 _C.DATA_LOADER = CfgNode()
 _C.DATA_LOADER.NUM_WORKERS = 8  # loading processes of each training process
@@ -180,18 +167,13 @@ _C.MODEL = CfgNode()
 _C.MODEL.MODEL_NAME = "SlowFast"  # registered model; a system pairs an encoder with a head
 _C.MODEL.ENCODER = ""  # registered video encoder; empty = the model's own
 _C.MODEL.HEAD_NAME = ""  # registered text head; empty = the model's own
-_C.MODEL.ARCH = "slowfast"  # decides the number of pathways, by the two lists below
-_C.MODEL.SINGLE_PATHWAY_ARCH = ["2d", "c2d", "i3d", "slow", "x3d", "mvit", "maskmvit"]  # one
-_C.MODEL.MULTI_PATHWAY_ARCH = ["slowfast"]  # two; a name in neither list means one
+_C.MODEL.ARCH = "slowfast"  # one pathway, or two if MODEL.MULTI_PATHWAY_ARCH lists it
 _C.MODEL.NUM_CLASSES = 0  # classes; 0 = as in TEXT.CLASSES, or 400 without it
 _C.MODEL.LOSS_FUNC = "cross_entropy"  # registered loss
 _C.MODEL.DROPOUT_RATE = 0.5  # before a classifier's last layer
 _C.MODEL.FC_INIT_STD = 0.01  # spread of a fresh classifier's weights
 _C.MODEL.HEAD_ACT = "softmax"  # a classifier's activation in evaluation: softmax, sigmoid or none
 _C.MODEL.ACT_CHECKPOINT = False  # recompute activations in the backward pass
-_C.MODEL.DETACH_FINAL_FC = False  # train the last layer only
-_C.MODEL.FROZEN_BN = False  # keep batch norms in evaluation mode
-_C.MODEL.FP16_ALLREDUCE = False  # exchange gradients in float16
 
 _C.OST = CfgNode()
 _C.OST.N = 0  # descriptors of a class and kind; 0 = as many as the files hold
@@ -230,15 +212,10 @@ _C.SOLVER.LR_POLICY = "cosine"  # cosine, steps_with_relative_lrs, ost_cosine
 _C.SOLVER.COSINE_END_LR = 0.0  # learning rate at the end of a cosine
 _C.SOLVER.COSINE_AFTER_WARMUP = False  # start the cosine after the warm-up instead of at 0
 _C.SOLVER.COSINE_RESTART_EPOCH = 0  # start the cosine anew every so many epochs; 0 = never
-_C.SOLVER.STEPS = []  # epochs at which a stepped policy changes; the first is 0
-_C.SOLVER.LRS = []  # its factors of BASE_LR
 _C.SOLVER.MAX_EPOCH = 300  # epochs
 _C.SOLVER.WARMUP_EPOCHS = 0.0  # epochs of linear warm-up
 _C.SOLVER.WARMUP_START_LR = 0.01  # learning rate at its start
 _C.SOLVER.OPTIMIZING_METHOD = "sgd"  # sgd, adam, adamw or mt_adamw (adamw with foreach)
-_C.SOLVER.MOMENTUM = 0.9  # sgd
-_C.SOLVER.DAMPENING = 0.0  # sgd
-_C.SOLVER.NESTEROV = True  # sgd
 _C.SOLVER.BETAS = (0.9, 0.999)  # adam
 _C.SOLVER.EPSILON = 1e-8  # adam
 _C.SOLVER.WEIGHT_DECAY = 1e-4  # weight decay
@@ -248,33 +225,9 @@ _C.SOLVER.BACKBONE_LR_RATIO = 1.0  # factor of the learning rate of CLIP's own p
 _C.SOLVER.LR_UPDATE_PERIOD = 1  # steps between two settings of the learning rate (Text4Vis: 10)
 _C.SOLVER.CLIP_GRAD_VAL = None  # clip gradients to this value
 _C.SOLVER.CLIP_GRAD_L2NORM = None  # clip gradients to this norm
-_C.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False  # multiply the learning rates by NUM_SHARDS
 
-# ---- tools ----
-_C.BENCHMARK = CfgNode()
-_C.BENCHMARK.NUM_EPOCHS = 5  # passes over the loader
-_C.BENCHMARK.LOG_PERIOD = 100  # iterations between two lines
-_C.BENCHMARK.SHUFFLE = True  # reshuffle before each pass
 
-_C.TENSORBOARD = CfgNode()
-_C.TENSORBOARD.ENABLE = False  # write scalars and what is below
-_C.TENSORBOARD.LOG_DIR = ""  # under OUTPUT_DIR; empty = runs-<TRAIN.DATASET>
-_C.TENSORBOARD.CLASS_NAMES_PATH = ""  # JSON of class names and ids; empty = TEXT.CLASSES
-_C.TENSORBOARD.CATEGORIES_PATH = ""  # JSON of parent categories and their classes
-_C.TENSORBOARD.PREDICTIONS_PATH = ""  # draw from a saved table of scores
-_C.TENSORBOARD.CONFUSION_MATRIX = CfgNode()
-_C.TENSORBOARD.CONFUSION_MATRIX.ENABLE = False  # draw it
-_C.TENSORBOARD.CONFUSION_MATRIX.FIGSIZE = [8, 8]  # inches
-_C.TENSORBOARD.CONFUSION_MATRIX.SUBSET_PATH = ""  # text file of the classes to show
-_C.TENSORBOARD.HISTOGRAM = CfgNode()
-_C.TENSORBOARD.HISTOGRAM.ENABLE = False  # most predicted classes of each true class
-_C.TENSORBOARD.HISTOGRAM.SUBSET_PATH = ""  # text file of the classes to show
-_C.TENSORBOARD.HISTOGRAM.TOPK = 10  # how many of them
-_C.TENSORBOARD.HISTOGRAM.FIGSIZE = [8, 8]  # inches
-_C.TENSORBOARD.WRONG_PRED_VIS = CfgNode()
-_C.TENSORBOARD.WRONG_PRED_VIS.ENABLE = False  # show the clips that were classified wrongly
-_C.TENSORBOARD.WRONG_PRED_VIS.TAG = "Incorrectly classified videos."  # their name
-_C.TENSORBOARD.WRONG_PRED_VIS.SUBSET_PATH = ""  # text file of the classes to show
+compat.add_upstream(_C)
 
 
 def get_cfg() -> CfgNode:
@@ -292,9 +245,6 @@ def assert_and_infer_cfg(cfg: CfgNode) -> CfgNode:
     Raises:
         UsageError: a value or a combination of values is impossible.
     """
-    from slowfast.config.derive import derive
-    from slowfast.config.validate import validate
-
     derive(cfg)
     validate(cfg)
     return cfg

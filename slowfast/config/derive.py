@@ -6,8 +6,6 @@ from typing import Any
 
 from slowfast.config import coerce
 
-_SCALED = ("BASE_LR", "WARMUP_START_LR", "COSINE_END_LR")
-
 
 def derive(cfg: Any) -> None:
     """Write every derived value into ``cfg``, in place; a second call changes nothing.
@@ -28,21 +26,16 @@ def _scale_learning_rates(cfg: Any) -> None:
     """Multiply the learning rates by NUM_SHARDS, and take the switch back so that it stays once."""
     if not cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS:
         return
-    for key in _SCALED:
-        cfg.SOLVER[key] = cfg.SOLVER[key] * cfg.NUM_SHARDS
+    for key in ("BASE_LR", "WARMUP_START_LR", "COSINE_END_LR"):
+        cfg.SOLVER[key] *= cfg.NUM_SHARDS
     cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False
 
 
 def _keep_total_batch(cfg: Any) -> None:
     """Accumulate as many steps as make TRAIN.TOTAL_BATCH_SIZE; ``validate`` refuses a remainder."""
-    total, step = cfg.TRAIN.TOTAL_BATCH_SIZE, cfg.TRAIN.BATCH_SIZE * cfg.NUM_SHARDS
-    if (
-        total > 0
-        and step > 0
-        and total % step == 0
-        and total // step != cfg.TRAIN.ACCUMULATION_STEPS
-    ):
-        cfg.TRAIN.ACCUMULATION_STEPS = total // step
+    steps, rest = divmod(cfg.TRAIN.TOTAL_BATCH_SIZE, max(1, cfg.TRAIN.BATCH_SIZE * cfg.NUM_SHARDS))
+    if steps > 0 and rest == 0 and steps != cfg.TRAIN.ACCUMULATION_STEPS:
+        cfg.TRAIN.ACCUMULATION_STEPS = steps
 
 
 def view_counts(cfg: Any) -> list[int]:

@@ -78,16 +78,9 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
 def _torchrun(env: Mapping[str, str]) -> LaunchFacts:
     rank, world = _number(env, "RANK", 0), _number(env, "WORLD_SIZE", 1)
     local = _number(env, "LOCAL_WORLD_SIZE", world)
-    return _checked(
-        LaunchFacts(
-            "torchrun",
-            rank,
-            world,
-            _number(env, "LOCAL_RANK", 0),
-            local,
-            _number(env, "GROUP_RANK", rank // max(1, local)),
-        )
-    )
+    shard = _number(env, "GROUP_RANK", rank // max(1, local))
+    local_rank = _number(env, "LOCAL_RANK", 0)
+    return _checked(LaunchFacts("torchrun", rank, world, local_rank, local, shard))
 
 
 def _slurm(env: Mapping[str, str]) -> LaunchFacts:

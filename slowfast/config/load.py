@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slowfast.config import coerce, extensions, merge
+from slowfast.config import coerce, extensions, merge, tree
 from slowfast.config.defaults import assert_and_infer_cfg, get_cfg
 from slowfast.config.launch_env import LaunchFacts, launch_facts
-from slowfast.config.node import CfgNode
+from slowfast.config.merge import CfgNode
 from slowfast.errors import UsageError
 
 Files = Sequence[str | Path] | str | Path
@@ -56,9 +56,9 @@ def load_cfg_with_sources(
     """Return what ``load_cfg`` returns, and for each option that was set where it was set."""
     cfg, sources = compose(files, opts, extensions=extensions)
     _apply_launch(cfg, sources, os.environ if env is None else env, dict(flags or {}))
-    before = dict(merge.leaves(cfg))
+    before = dict(tree.leaves(cfg))
     assert_and_infer_cfg(cfg)
-    for key, value in merge.leaves(cfg):
+    for key, value in tree.leaves(cfg):
         if value != before[key]:
             sources[key] = f"derived, was {before[key]!r} ({sources.get(key, 'default')})"
     cfg.freeze()
@@ -74,7 +74,7 @@ def compose(
     assignments += merge.pairs(opts)
     names = _import_all(assignments, extensions)
     cfg = get_cfg()
-    sources = merge.merge(cfg, assignments)
+    sources = merge.merge(cfg, [*merge.declared(cfg), *assignments])
     cfg.EXTENSIONS = names
     return cfg, sources
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from fvcore.common.config import BASE_KEY
+from fvcore.common.config import CfgNode as _CfgNode
 
-from slowfast.config import coerce, compat
+from slowfast.config import coerce, compat, tree
 from slowfast.config.paths import find_config
 from slowfast.errors import UsageError
 
@@ -47,13 +50,13 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Iterator[Assignment]:
     if here in chain:
         circle = " -> ".join(p.name for p in (*chain[chain.index(here) :], here))
         raise UsageError(f"{path}: {BASE_KEY} runs in a circle: {circle}; remove one of them")
-    tree = _parse(path)
-    bases = tree.pop(BASE_KEY, None) or []
+    options = _parse(path)
+    bases = options.pop(BASE_KEY, None) or []
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str):
             raise UsageError(f"{path}: {BASE_KEY} must name files, found {base!r}")
         yield from _read(_find_base(path, base), (*chain, here))
-    for key, value in _flatten(tree, "", path):
+    for key, value in _flatten(options, "", path):
         yield Assignment(key, value, os.path.normpath(path), path.parent)
 
 
@@ -67,7 +70,7 @@ def _find_base(path: Path, base: str) -> Path:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
+        options = yaml.safe_load(text)
         _say_duplicates(yaml.compose(text, Loader=yaml.SafeLoader), path)
     except OSError as error:
         raise UsageError(f"cannot read the config {path}: {error.strerror}") from error
@@ -78,11 +81,11 @@ def _parse(path: Path) -> dict[str, Any]:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UsageError(f"{where}: this is no YAML: {problem}") from error
-    if tree is None:
+    if options is None:
         return {}
-    if not isinstance(tree, dict):
-        raise UsageError(f"{path}: expected sections and options, found {type(tree).__name__}")
-    return tree
+    if not isinstance(options, dict):
+        raise UsageError(f"{path}: expected sections and options, found {type(options).__name__}")
+    return options
 
 
 def _say_duplicates(node: yaml.Node | None, path: Path) -> None:
@@ -98,8 +101,8 @@ def _say_duplicates(node: yaml.Node | None, path: Path) -> None:
         _say_duplicates(value, path)
 
 
-def _flatten(tree: Mapping[Any, Any], prefix: str, path: Path) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
+def _flatten(options: Mapping[Any, Any], prefix: str, path: Path) -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
         if not isinstance(name, str):
             raise UsageError(f"{path}: {prefix}{name!r} is no option name; names are text")
         if isinstance(value, dict):
@@ -132,67 +135,105 @@ def pairs(words: Sequence[object], source: str = "--opts") -> list[Assignment]:
     return assignments
 
 
+def declared(cfg: Any) -> list[Assignment]:
+    """Return the forks' options that an extension declares with other defaults than theirs."""
+    return [
+        Assignment(key, tree.get(cfg, key), "declared by an extension")
+        for key, value in compat.IDLE.items()
+        if compat.is_declared(cfg, key) and tree.get(cfg, key) != value
+    ]
+
+
+class CfgNode(_CfgNode):
+    """The node of the option tree: fvcore's, whose merging follows the rules of this module.
+
+    PySlowFast's scripts merge by hand (``get_cfg()``, ``merge_from_file``, ``merge_from_list``).
+    """
+
+    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
+        """Merge the YAML file ``cfg_filename`` and its bases; raises UsageError."""
+        merge(self, read_yaml(cfg_filename))
+
+    def merge_from_list(self, cfg_list: Sequence[object]) -> None:
+        """Merge pairs of key and value, as from a command line; raises UsageError."""
+        merge(self, pairs(cfg_list))
+
+
 def merge(cfg: Any, assignments: Sequence[Assignment]) -> dict[str, str]:
     """Write ``assignments`` into the tree ``cfg`` in their order, and say where each value is from.
 
-    Options of PySlowFast without a meaning here are dropped with one notice.
+    What is set for an option of PySlowFast's forks holds for the one of ours that it stands for,
+    unless the same or a later file sets that too. Forks' options that ``cfg`` lacks are dropped,
+    and one notice names all options that change nothing.
 
     Raises:
-        UsageError: an option is unknown or refused, or a value is of the wrong type.
+        UsageError: options are unknown, one is refused, or a value is of the wrong type.
+        AttributeError: the tree is frozen.
     """
+    trees = (cfg, CfgNode(compat.FORKS))
     sources: dict[str, str] = {}
-    foreign: dict[str, Any] = {}
-    for item in assignments:
-        key = item.key if known(cfg, item.key) else compat.RENAMED.get(item.key, item.key)
-        if known(cfg, key):
-            if _assign(cfg, item._replace(key=key)):
-                sources[key] = item.source
-        elif compat.is_known(key):
-            foreign[key] = _foreign_value(item)
-        else:
-            raise UsageError(f"unknown option {key} ({item.source}){nearest(cfg, key)}")
-    for key, value in compat.carried_over(foreign).items():
-        if key not in sources:
-            _assign(cfg, Assignment(key, value, "a PySlowFast option"))
-            sources[key] = "carried over from a PySlowFast option"
-    ignored = compat.without_effect(foreign)
-    if ignored:
+    layers: dict[str, int] = {}
+    unknown: list[Assignment] = []
+    for layer, (_, items) in enumerate(groupby(assignments, key=attrgetter("source"))):
+        for item in items:
+            if not any(tree.known(options, item.key) for options in trees):
+                unknown.append(item)
+            elif _assign(trees, item):
+                sources[item.key], layers[item.key] = item.source, layer
+    foreign = {item.key for item in unknown if compat.in_task_section(item.key)}
+    _refuse_unknown(cfg, [item for item in unknown if item.key not in foreign])
+    for options in trees:
+        compat.refuse(options, sources)
+    followed = _carry_over(trees, sources, layers)
+    idle = {key: value for key, value in compat.IDLE.items() if not compat.is_declared(cfg, key)}
+    changed = {key for key in idle.keys() & sources if _value(trees, key) != idle[key]}
+    if ignored := sorted(changed - followed | foreign):
         coerce.notice(f"PySlowFast options without an effect here: {', '.join(ignored)}")
-    return sources
+    return {key: source for key, source in sources.items() if tree.known(cfg, key)}
 
 
-def _foreign_value(item: Assignment) -> Any:
-    value = item.value
-    if isinstance(value, str):
-        value = coerce.literal(value)
-    if isinstance(value, tuple):
-        value = list(value)
-    if reason := compat.refusal(item.key, value):
-        raise UsageError(f"{reason} ({item.source})")
-    return value
+def _refuse_unknown(cfg: Any, unknown: Sequence[Assignment]) -> None:
+    if not unknown:
+        return
+    named = [f"{item.key} ({item.source}{nearest(cfg, item.key)})" for item in unknown]
+    raise UsageError(
+        f"unknown option{'s' if len(named) > 1 else ''} {', '.join(named)}; an option of your own "
+        "is declared with register_options, or in add_custom_config (docs/add_a_method.md)"
+    )
 
 
-def _node_and_name(cfg: Any, key: str) -> tuple[Any, str]:
-    *sections, name = key.split(".")
-    node = cfg
-    for section in sections:
-        node = node[section] if isinstance(node, dict) and section in node else None
-    return node, name
+def _value(trees: Sequence[Any], key: str) -> Any:
+    return next(tree.get(options, key) for options in trees if tree.known(options, key))
 
 
-def known(cfg: Any, key: str) -> bool:
-    """Return whether the tree ``cfg`` has the section or option ``key``.
+def _carry_over(
+    trees: Sequence[Any], sources: dict[str, str], layers: Mapping[str, int]
+) -> set[str]:
+    """Write what forks' options say into ours; returns the names of those that were followed."""
+    followed: set[str] = set()
+    for source, target, switch in compat.CARRIED:
+        value, given = _value(trees, source), layers.get(source, -1)
+        is_off = switch and (_value(trees, switch) is not True or value in (None, ""))
+        if is_off or layers.keys().isdisjoint((source, switch)):
+            continue
+        followed |= {source, switch}
+        if target not in layers or layers[target] < given:
+            where = f"{source}, {sources.get(source) or sources[switch]}"
+            _assign(trees, Assignment(target, value, where))
+            sources[target] = where
+        elif (ours := _value(trees, target)) != value:
+            coerce.notice(
+                f"{source} {value!r} is not followed, since {target} is set as well: "
+                f"{ours!r} ({sources[target]})"
+            )
+    return followed
 
-    >>> known({"A": {"B": 1}}, "A.B"), known({"A": {"B": 1}}, "A.B.C")
-    (True, False)
-    """
-    node, name = _node_and_name(cfg, key)
-    return isinstance(node, dict) and name in node
 
-
-def _assign(cfg: Any, item: Assignment) -> bool:
-    """Write one value; returns False for an empty section, which says nothing."""
-    node, name = _node_and_name(cfg, item.key)
+def _assign(trees: Sequence[Any], item: Assignment) -> bool:
+    """Write one value where it is known; returns False for an empty section, which says nothing."""
+    section, _, name = item.key.rpartition(".")
+    node = next(options for options in trees if tree.known(options, item.key))
+    node = tree.get(node, section) if section else node
     old = node[name]
     if isinstance(old, dict):
         if item.value is None:
@@ -202,25 +243,12 @@ def _assign(cfg: Any, item: Assignment) -> bool:
             f"its options: {', '.join(sorted(old)) or 'none'}"
         )
     try:
-        node[name] = coerce.coerce(item.value, old)
+        setattr(node, name, coerce.coerce(item.value, old))
     except coerce.WrongType as error:
         raise UsageError(
             f"{item.key}: expected {error}, found {item.value!r} ({item.source})"
         ) from None
     return True
-
-
-def leaves(cfg: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the full name and the value of each option of a tree.
-
-    >>> dict(leaves({"A": {"B": 1}, "C": 2}))
-    {'A.B': 1, 'C': 2}
-    """
-    for name, value in cfg.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def nearest(cfg: Mapping[str, Any], key: str) -> str:
@@ -231,7 +259,7 @@ def nearest(cfg: Mapping[str, Any], key: str) -> str:
     >>> nearest({"SOLVER": {"BASE_LR": 0.1}}, "SOLVER.BASELR")
     '; nearest known: SOLVER.BASE_LR'
     """
-    names = [name for name, _ in leaves(cfg)]
+    names = [name for name, _ in tree.leaves(cfg)]
     last = key.upper().rpartition(".")[2]
     close = [name for name in names if name.rpartition(".")[2] == last]
     by_upper = {name.upper(): name for name in names}

@@ -1,4 +1,8 @@
-"""A config as YAML for people: all of it with sources, or what differs from the defaults."""
+"""A config as YAML for people: with the sources of its values, or what differs from the defaults.
+
+PySlowFast's options that only a user's own code can read (``compat.QUIET``) are left out where they
+were not changed.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,23 @@ from typing import Any
 
 import yaml
 
-from slowfast.config import merge
+from slowfast.config import compat, tree
 from slowfast.config.defaults import get_cfg
 
 
 def changed(cfg: Mapping[str, Any]) -> list[str]:
     """Return the full names of the options whose values are not the defaults."""
-    defaults = dict(merge.leaves(get_cfg()))
-    return [key for key, value in merge.leaves(cfg) if value != defaults.get(key, _ABSENT)]
+    defaults = dict(tree.leaves(get_cfg()))
+    return [key for key, value in tree.leaves(cfg) if value != defaults.get(key, _ABSENT)]
 
 
 _ABSENT = object()
+
+
+def full_yaml(cfg: Mapping[str, Any]) -> str:
+    """Return every option as a YAML file that loads to ``cfg`` though our defaults change."""
+    hidden = compat.QUIET.difference(changed(cfg))
+    return _render(cfg, lambda key: None if key in hidden else "")
 
 
 def diff_yaml(cfg: Mapping[str, Any]) -> str:
@@ -29,7 +39,7 @@ def diff_yaml(cfg: Mapping[str, Any]) -> str:
 def annotated_yaml(
     cfg: Mapping[str, Any], sources: Mapping[str, str], *, only_set: bool = False
 ) -> str:
-    """Return every option as YAML, each with a comment that says where its value was set.
+    """Return the options as YAML, each with a comment that says where its value was set.
 
     Args:
         cfg: the config.
@@ -40,28 +50,21 @@ def annotated_yaml(
     def comment(key: str) -> str | None:
         if key in sources:
             return f"  # {sources[key]}"
-        return None if only_set else "  # default"
+        return None if only_set or key in compat.QUIET else "  # default"
 
     return _render(cfg, comment)
 
 
-def _render(cfg: Mapping[str, Any], comment: Callable[[str], str | None]) -> str:
+def _render(node: Mapping[str, Any], comment: Callable[[str], str | None], prefix: str = "") -> str:
     """Write the options for which ``comment(key)`` is not None, plain ones before sections."""
-    lines = _lines(cfg, "", comment)
-    return "\n".join(lines) + "\n" if lines else "{}\n"
-
-
-def _lines(node: Mapping[str, Any], prefix: str, comment: Callable[[str], str | None]) -> list[str]:
-    indent = "  " * prefix.count(".")
-    lines: list[str] = []
+    indent, text = "  " * prefix.count("."), ""
     for name in sorted(node, key=lambda name: (isinstance(node[name], dict), name)):
-        value = node[name]
-        if isinstance(value, dict):
-            inner = _lines(value, f"{prefix}{name}.", comment)
-            lines += [f"{indent}{name}:", *inner] if inner else []
+        if isinstance(node[name], dict):
+            inner = _render(node[name], comment, f"{prefix}{name}.")
+            text += f"{indent}{name}:\n{inner}" if inner else ""
         elif (note := comment(prefix + name)) is not None:
-            lines.append(f"{indent}{name}: {_scalar(value)}{note}")
-    return lines
+            text += f"{indent}{name}: {_scalar(node[name])}{note}\n"
+    return text if text or prefix else "{}\n"
 
 
 def _scalar(value: Any) -> str:

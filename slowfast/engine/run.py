@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from slowfast.config import get_cfg, launch_facts
-from slowfast.evaluation.results import environment_facts, write_config, write_json
+from slowfast.config import launch_facts
+from slowfast.config.show import diff_yaml, full_yaml
+from slowfast.evaluation.results import atomic_write, environment_facts, write_json
 from slowfast.launch.group import log_ranks
 from slowfast.launch.launch import launch
 from slowfast.utils import distributed as du
@@ -60,6 +62,7 @@ def prepare_output(cfg: Any) -> None:
     """
     setup_logging(cfg.OUTPUT_DIR)
     if du.is_root_proc():
-        write_config(cfg.OUTPUT_DIR, cfg.dump(), get_cfg().dump())
+        atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), full_yaml(cfg))
+        atomic_write(Path(cfg.OUTPUT_DIR, "config.diff.yaml"), diff_yaml(cfg))
         write_json(f"{cfg.OUTPUT_DIR}/env.json", environment_facts())
     du.synchronize()

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from slowfast import __version__
 from slowfast.errors import SlowFastError, UsageError
@@ -250,29 +249,3 @@ def environment_facts() -> dict[str, Any]:
         },
         "command": sys.argv,
     }
-
-
-def config_difference(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of ``config`` that differs from ``default``, nested alike.
-
-    >>> config_difference({"A": {"X": 1, "Y": 2}, "B": 3}, {"A": {"X": 1, "Y": 0}, "B": 3})
-    {'A': {'Y': 2}}
-    """
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        base = default.get(key)
-        if isinstance(value, Mapping):
-            inner = config_difference(value, base if isinstance(base, Mapping) else {})
-            if inner:
-                out[key] = inner
-        elif key not in default or value != base:
-            out[key] = value
-    return out
-
-
-def write_config(folder: str | Path, config_yaml: str, default_yaml: str) -> None:
-    """Write ``config.yaml`` (everything) and ``config.diff.yaml`` (what is not the default)."""
-    difference = config_difference(yaml.safe_load(config_yaml), yaml.safe_load(default_yaml))
-    atomic_write(Path(folder, "config.yaml"), config_yaml)
-    text = yaml.safe_dump(difference, sort_keys=True, allow_unicode=True)
-    atomic_write(Path(folder, "config.diff.yaml"), text)

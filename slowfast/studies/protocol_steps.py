@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast.config import load_cfg
-from slowfast.config.merge import leaves
 from slowfast.config.paths import weights_name
-from slowfast.config.validate import get
+from slowfast.config.tree import get, leaves
 from slowfast.errors import UsageError
 from slowfast.studies.protocol_request import K600_LISTS, PUBLISHED_NAMES, Leaf, Request, Step
 

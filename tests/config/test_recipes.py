@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from slowfast.config import get_cfg, load_cfg
-from slowfast.config.merge import leaves, read_yaml
+from slowfast.config.merge import read_yaml
+from slowfast.config.tree import leaves
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*.yaml"))

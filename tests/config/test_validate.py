@@ -1,9 +1,11 @@
 import pytest
 
 from slowfast.config import get_cfg, load_cfg
-from slowfast.config.merge import leaves
-from slowfast.config.validate import BOUNDS, CHOICES, LIST_CHOICES, POSITIVE, get
+from slowfast.config.tree import get, leaves
+from slowfast.config.validate import LIMITS
 from slowfast.errors import UsageError
+
+CHOICES, BOUNDS, POSITIVE = LIMITS["choices"], LIMITS["bounds"], LIMITS["positive"]
 
 
 def refused(*opts):
@@ -15,7 +17,7 @@ def refused(*opts):
 
 def test_the_tables_name_options_of_the_tree():
     known = dict(leaves(get_cfg()))
-    assert {*CHOICES, *LIST_CHOICES, *BOUNDS, *POSITIVE} <= known.keys()
+    assert {*CHOICES, *LIMITS["lists"], *BOUNDS, *POSITIVE} <= known.keys()
 
 
 @pytest.mark.parametrize("key", sorted(CHOICES))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from slowfast import __version__
 from slowfast.errors import SlowFastError, UsageError
@@ -159,12 +158,3 @@ def test_environment() -> None:
     assert facts["versions"]["torch"]
     assert facts["machine"]["cpus"] >= 1
     json.dumps(facts)
-
-
-def test_config_files(tmp_path: Path) -> None:
-    default = "A: {X: 1, Y: [1, 2]}\nB: 3\n"
-    config = "A: {X: 1, Y: [1, 3]}\nB: 3\nC: {Z: new}\n"
-    results.write_config(tmp_path, config, default)
-    assert (tmp_path / "config.yaml").read_text() == config
-    difference = yaml.safe_load((tmp_path / "config.diff.yaml").read_text())
-    assert difference == {"A": {"Y": [1, 3]}, "C": {"Z": "new"}}

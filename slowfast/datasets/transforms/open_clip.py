@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from slowfast.config.arch import Preprocessing
 from slowfast.datasets.transforms.clip import ClipTransform
 from slowfast.datasets.transforms.draws import Draws
 from slowfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from open_clip.transform import PreprocessCfg
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class OpenClipTransform:
         UsageError: several crops of frames that are squashed or padded to the tower's size.
     """
 
-    preprocessing: Preprocessing
+    preprocessing: PreprocessCfg
     training: ClipTransform | None = None
     num_crops: int = 1
     _image: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        from open_clip.transform import PreprocessCfg, image_transform_v2
+        from open_clip.transform import image_transform_v2
 
         facts = self.preprocessing
         if self.num_crops > 1 and (facts.resize_mode != "shortest" or len(set(facts.size)) > 1):
@@ -54,16 +56,8 @@ class OpenClipTransform:
                 f"{facts.size[0]}x{facts.size[1]} pixels for this CLIP.ARCH (resize mode "
                 f"{facts.resize_mode}), so that there is one crop: set it to 1"
             )
-        config = PreprocessCfg(
-            size=facts.size,
-            mean=facts.mean,
-            std=facts.std,
-            interpolation=facts.interpolation,
-            resize_mode=facts.resize_mode,
-            fill_color=facts.fill_color,
-        )
         try:
-            image = image_transform_v2(config, is_train=False)
+            image = image_transform_v2(facts, is_train=False)
         except AssertionError:
             raise UsageError(
                 f"CLIP.ARCH: open_clip knows no preprocessing with interpolation "

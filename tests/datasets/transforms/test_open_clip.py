@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -13,13 +14,13 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from slowfast.config import load_cfg
-from slowfast.config.arch import Preprocessing, frame_size, read_preprocessing
+from slowfast.config.arch import frame_size, read_preprocessing
 from slowfast.datasets.from_config import transform_of
 from slowfast.datasets.transforms.clip import ClipTransform
 from slowfast.datasets.transforms.open_clip import OpenClipTransform
 from slowfast.errors import UsageError
 
-FACTS = Preprocessing((32, 32), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+FACTS = PreprocessCfg((32, 32), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
 
 
 @pytest.fixture(params=[(45, 60), (70, 41), (32, 32)], ids=str)
@@ -29,7 +30,7 @@ def frames(request) -> np.ndarray:
 
 
 def make(resize_mode="shortest", interpolation="bicubic", **more) -> OpenClipTransform:
-    facts = Preprocessing((32, 32), FACTS.mean, FACTS.std, interpolation, resize_mode, 7)
+    facts = replace(FACTS, interpolation=interpolation, resize_mode=resize_mode, fill_color=7)
     return OpenClipTransform(facts, **more)
 
 
