@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from slowfast.datasets.lists.annotations import read_list
+from slowfast.datasets.preparation.verifying import check_video
 from tests.video_files import write_truncated, write_video
-from tools.check_videos import check_video, main
+from tools.check_videos import main
 
 
 @pytest.fixture(scope="module")

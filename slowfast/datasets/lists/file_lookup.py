@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from slowfast.errors import DataError
@@ -57,7 +57,10 @@ def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> L
         for i, path in enumerate(paths)
         if i not in gone and os.path.basename(path.rstrip("/")) in wanted
     }
-    places = _walk(root, wanted)
+    places: dict[str, list[str]] = {}
+    for folder, folders, files in walk(root):
+        for name in wanted.intersection((*files, *folders)):
+            places.setdefault(name, []).append(os.path.join(folder, name))
     found: dict[int, str] = {}
     missing: list[int] = []
     for i in positions:
@@ -90,9 +93,8 @@ def _longest_match(path: str, fits: list[str]) -> list[str]:
     return [fit for fit in fits if shared(fit) == best]
 
 
-def _walk(root: str, wanted: set[str]) -> dict[str, list[str]]:
-    """Return where the ``wanted`` names lie under ``root``; links to folders are followed once."""
-    places: dict[str, list[str]] = {}
+def walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield as os.walk does, folders sorted; links to folders are followed, but each one once."""
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -101,6 +103,4 @@ def _walk(root: str, wanted: set[str]) -> dict[str, list[str]]:
             continue
         seen.add(real)
         folders.sort()
-        for name in wanted.intersection((*files, *folders)):
-            places.setdefault(name, []).append(os.path.join(folder, name))
-    return places
+        yield folder, folders, files

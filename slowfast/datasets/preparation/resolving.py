@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from slowfast.datasets.lists.annotations import VIDEO_SUFFIXES
+from slowfast.datasets.lists.file_lookup import walk
 from slowfast.datasets.preparation.class_table import key
 from slowfast.errors import DataError
 
@@ -56,14 +57,8 @@ class FileIndex:
         return "missing", []
 
     def _walk(self) -> Iterable[str]:
-        seen: set[str] = set()
-        for folder, folders, files in os.walk(self.root, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for folder, folders, files in walk(self.root):
+            folders[:] = [name for name in folders if not name.startswith(".")]
             inside = os.path.relpath(folder, self.root).replace(os.sep, "/")
             prefix = "" if inside == "." else f"{inside}/"
             visible = [name for name in sorted(files) if not name.startswith(".")]

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from slowfast.datasets.preparation import proof as proof_module
 from slowfast.datasets.preparation import verifying
-from slowfast.datasets.preparation.checking import check_video
 from slowfast.datasets.preparation.class_table import ClassTable, load_table
-from slowfast.datasets.preparation.proof import prove
+from slowfast.datasets.preparation.proof import Proof
 from slowfast.datasets.preparation.resolving import FileIndex, resolve
 from slowfast.datasets.preparation.trimming import Cut, target_name, trim, trim_all
-from slowfast.datasets.preparation.verifying import verify
+from slowfast.datasets.preparation.verifying import check_video, verify
 from slowfast.datasets.reading.decoder import VideoReader
 from slowfast.errors import DataError, DecodeError
 from tests.datasets.miniatures import LABEL_DB
@@ -97,6 +97,10 @@ def test_nothing_to_find(tmp_path: Path) -> None:
 
 HMDB = load_table(LABEL_DB / "hmdb51")
 UCF = load_table(LABEL_DB / "ucf101")
+
+
+def prove(name: str, videos: list[tuple[str, int]], *more: object) -> Proof:
+    return proof_module.prove({name: videos}, *more)
 
 
 def title(name: str, number: int = 0) -> str:
@@ -242,11 +246,11 @@ def test_several_processes_find_the_same(videos: Path, tmp_path: Path) -> None:
     for i in range(20):
         os.link(videos / NAMES[i % 4], tmp_path / f"{i}.mp4")
     paths = [f"{i}.mp4" for i in range(20)]
-    one = [verifying._check(str(tmp_path), True, path) for path in paths]
+    one = [verifying._check(str(tmp_path), True, 1, path) for path in paths]
     assert list(verifying.check_all(paths, str(tmp_path), quick=True, workers=2)) == one
 
 
-def _die(root: str, quick: bool, path: str) -> verifying.Verdict:
+def _die(root: str, quick: bool, min_frames: int, path: str) -> verifying.Verdict:
     if path == "9":
         os._exit(1)
     return verifying.Verdict(path, 1, "")
