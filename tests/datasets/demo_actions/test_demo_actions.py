@@ -13,26 +13,27 @@ from hypothesis import strategies as st
 
 from slowfast.datasets.demo_actions import Sizes, compositions, demo_actions
 from slowfast.datasets.demo_actions import writer as writer_module
-from slowfast.datasets.demo_actions.clips import random_clip
 from slowfast.datasets.demo_actions.drawing import (
     BACKGROUNDS,
     FIGURES,
     MOTIONS,
     figure_coverage,
+    random_clip,
     render,
 )
-from slowfast.datasets.demo_actions.texts import texts, write_texts
 from slowfast.datasets.demo_actions.vocabulary import (
     Composition,
     spatial_descriptors,
     temporal_descriptors,
+    texts,
+    write_texts,
 )
 from slowfast.datasets.demo_actions.writer import MARK, plan, write_video
 from slowfast.datasets.generators import GENERATOR_REGISTRY
 from slowfast.errors import DataError
 from slowfast.text import load_classes, load_descriptors
 
-LABEL_DB = Path(__file__).resolve().parents[2] / "label_db" / "demo_actions"
+LABEL_DB = Path(__file__).resolve().parents[3] / "label_db" / "demo_actions"
 TINY = Sizes(train=1, test_seen=1, test_unseen=1)
 SEEN = [c for c in compositions() if not c.is_unseen]
 UNSEEN = [c for c in compositions() if c.is_unseen]

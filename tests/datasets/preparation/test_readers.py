@@ -65,6 +65,10 @@ def test_subsets_of_names_that_the_table_lacks(tmp_path: Path) -> None:
     (tmp_path / "base.txt").write_text("Archery\nFlying\n")
     with pytest.raises(UsageError, match="base.txt: not among the classes of .*: 'Flying'"):
         load_table(tmp_path).subset("base")
+    (tmp_path / "classes_published.csv").write_text("id,name\n0,Flying\n1,Archery\n")
+    assert load_table(tmp_path, "published").subset("base") == {"Archery": 1, "Flying": 0}
+    (tmp_path / "base_published.txt").write_text("Flying\n")
+    assert load_table(tmp_path, "published").subset("base") == {"Flying": 0}
 
 
 def test_a_spelling_that_fits_two_classes_fits_none() -> None:
