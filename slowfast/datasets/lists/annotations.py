@@ -176,11 +176,10 @@ def _split(line: str, separator: str) -> list[str]:
 
 
 def _parse_lines(path: str, text: str, separator: str, kind: str, labels_of: _Labels) -> _Entries:
-    numbered = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not numbered:
+    found = {i: line.strip() for i, line in enumerate(text.split("\n"), 1) if line.strip()}
+    if not found:
         return _Entries([], [], None, [])
-    lines = [line.strip() for _, line in numbered]
-    numbers = [i for i, _ in numbered]
+    numbers, lines = list(found), list(found.values())
     if separator in ("", " "):
         separator = _recognise(lines[:SAMPLE_LINES], labels_of.fits) or " "
         if separator != " ":
@@ -220,14 +219,12 @@ def _check_widths(
     fits: Callable[[str], bool],
 ) -> int:
     """Return the number of fields that all lines have; raises DataError if they differ."""
-    widths = Counter(map(len, rows))
-    width = widths.most_common(1)[0][0]
+    width = Counter(map(len, rows)).most_common(1)[0][0]
     other = _recognise(lines[:SAMPLE_LINES], fits)
-    if len(widths) == 1 and 1 <= width <= 3 and not (width == 1 and other):
+    usual = width if width in (2, 3) or (width == 1 and not other) else 0
+    bad = next((i for i, row in enumerate(rows) if len(row) != usual), None)
+    if bad is None:
         return width
-    usual = width if 1 <= width <= 3 and not (width == 1 and other) else 0
-    bad = next(i for i, row in enumerate(rows) if len(row) != usual)
-    shown = SEPARATORS.get(separator, repr(separator))
     hint = ""
     if other and other != separator:
         hint = (
@@ -236,7 +233,8 @@ def _check_widths(
     elif len(rows[bad]) > 3:
         hint = "; paths that contain the separator need another one, such as a tab"
     raise DataError(
-        f"{path}:{numbers[bad]}: {len(rows[bad])} fields separated by {shown}, "
+        f"{path}:{numbers[bad]}: {len(rows[bad])} fields separated by "
+        f"{SEPARATORS.get(separator, repr(separator))}, "
         f"expected {f'{usual} as in other lines' if usual else 'path and label'}{hint}"
     )
 
@@ -245,29 +243,26 @@ def _frame_counts(
     path: str, rows: list[list[str]], numbers: list[int], kind: str
 ) -> list[int] | None:
     """Return the middle fields as frame counts if the list is one of frame folders, else None."""
-    three = len(rows[0]) == 3
+    width = len(rows[0])
+    if kind == "auto":
+        folders = width == 3 and all(
+            row[1].isdecimal() and not row[0].lower().endswith(VIDEO_SUFFIXES)
+            for row in rows[:SAMPLE_LINES]
+        )
+        kind = "frames" if folders else "video"
     if kind == "video":
         return None
-    if kind == "auto" and not (three and _looks_like_folders(rows)):
-        return None
-    if not three:
+    if width != 3:
         raise DataError(
-            f"{path}:{numbers[0]}: {len(rows[0])} fields; a list of frame folders needs three: "
+            f"{path}:{numbers[0]}: {width} fields; a list of frame folders needs three: "
             "folder, number of frames, label"
         )
-    bad = next((i for i, row in enumerate(rows) if not row[1].isdecimal()), None)
-    if bad is not None:
-        raise DataError(
-            f"{path}:{numbers[bad]}: the number of frames is {rows[bad][1]!r}, expected an integer"
-        )
+    for row, number in zip(rows, numbers):
+        if not row[1].isdecimal():
+            raise DataError(
+                f"{path}:{number}: the number of frames is {row[1]!r}, expected an integer"
+            )
     return [int(row[1]) for row in rows]
-
-
-def _looks_like_folders(rows: list[list[str]]) -> bool:
-    return all(
-        row[1].isdecimal() and os.path.splitext(row[0])[1].lower() not in VIDEO_SUFFIXES
-        for row in rows[:SAMPLE_LINES]
-    )
 
 
 def _parse_json(path: str, text: str) -> _Entries:
@@ -277,18 +272,14 @@ def _parse_json(path: str, text: str) -> _Entries:
         raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
     if isinstance(table, dict):
         table = [{"filename": name, "label": label} for name, label in table.items()]
-    paths: list[str] = []
-    labels: list[Any] = []
-    for number, entry in enumerate(table, 1):
-        name, label = _json_entry(path, number, entry)
-        paths.append(name)
-        labels.append(label)
+    entries = [_json_entry(path, number, entry) for number, entry in enumerate(table, 1)]
+    paths, labels = [name for name, _ in entries], [label for _, label in entries]
     return _Entries(paths, labels, None, list(range(1, len(paths) + 1)))
 
 
 def _json_entry(path: str, number: int, entry: Any) -> tuple[str, Any]:
-    name = entry.get("filename", entry.get("path")) if isinstance(entry, dict) else None
-    label = entry.get("label") if isinstance(entry, dict) else None
+    facts = entry if isinstance(entry, dict) else {}
+    name, label = facts.get("filename", facts.get("path")), facts.get("label")
     if isinstance(label, list) and len(label) == 1:
         label = label[0]
     if not isinstance(name, str) or not name or not isinstance(label, int | str):

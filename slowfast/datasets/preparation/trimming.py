@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from slowfast.datasets.reading.packet_scan import UNREADABLE
+from slowfast.datasets.reading.packet_scan import UNREADABLE, reason
 from slowfast.errors import DecodeError
 from slowfast.utils.progress import progress_line
 
@@ -86,8 +86,7 @@ def _encode_file(cut: Cut, path: Path) -> int:
         with av.open(cut.source, metadata_errors="replace") as source:
             return _encode(source, cut, path)
     except UNREADABLE as error:
-        reason = str(getattr(error, "strerror", None) or error).splitlines()[0]
-        raise DecodeError(cut.source, f"cannot be cut ({reason})") from error
+        raise DecodeError(cut.source, f"cannot be cut ({reason(error)})") from error
 
 
 def _encode(source: Any, cut: Cut, path: Path) -> int:

@@ -287,7 +287,7 @@ def test_a_segment_has_exactly_its_frames(tmp_path: Path) -> None:
     assert frame_numbers(sequential(target)) == list(range(30, 45))
     with VideoReader(target) as reader:
         assert reader.num_frames == 15
-        assert reader.info.fps == pytest.approx(30)
+        assert reader.timeline.fps == pytest.approx(30)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
