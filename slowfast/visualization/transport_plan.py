@@ -5,7 +5,7 @@ Shapes: T frames, N descriptors, H W image. matplotlib is imported when a pictur
 
 from __future__ import annotations
 
-import os
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.errors import UsageError
+from slowfast.evaluation.results import atomic_write
+from slowfast.visualization.confusion_plot import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +24,8 @@ if TYPE_CHECKING:
 
 _INK, _FAINT = "#22303c", "#7b8794"
 _TINTS = {"spatial": "#0f766e", "temporal": "#b45309"}
-_CELL, _TEXT_WIDTH, _ROW, _PAD = (
-    1.0,
-    3.8,
-    0.44,
-    0.05,
-)  # inches: frame column, descriptor column, map row, gap
+# Inches: frame column, descriptor column, map row, gap.
+_CELL, _TEXT_WIDTH, _ROW, _PAD = 1.0, 3.8, 0.44, 0.05
 
 
 class PlanPanel(NamedTuple):
@@ -71,7 +69,6 @@ def draw_transport_plans(
         UsageError: matplotlib is not installed, or shapes do not fit each other.
     """
     _check(len(frames), panels)
-    figure_class = _import_figure()
     num_frames = len(frames)
     tallest = max(frame.shape[0] / frame.shape[1] for frame in frames)
     side = _CELL - 2 * _PAD
@@ -79,7 +76,7 @@ def draw_transport_plans(
     above, between, below = 0.92, 0.52, 0.62
     width = _TEXT_WIDTH + num_frames * _CELL + 0.25
     height = above + sum(heights) + between * len(panels) + below
-    figure: Figure = figure_class(figsize=(width, height), facecolor="white", dpi=110)
+    figure = new_figure((width, height), facecolor="white", dpi=110)
     figure.text(0.2 / width, 1 - 0.36 / height, title, size=16, weight="bold", color=_INK)
     figure.text(0.2 / width, 1 - 0.66 / height, subtitle, size=9.5, color=_FAINT)
     top = height - above
@@ -102,21 +99,9 @@ def draw_transport_plans(
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG (or what the ending of ``path`` says), atomically."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(beside)
-    os.replace(beside, path)
-    return path
-
-
-def _import_figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            "pictures need matplotlib, which is not installed: pip install '.[report]'"
-        ) from None
-    return Figure
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:] or "png")
+    return atomic_write(path, picture.getvalue())
 
 
 def _check(num_frames: int, panels: Sequence[PlanPanel]) -> None:
@@ -147,14 +132,8 @@ def _draw_frames(
         axes.set(xticks=[], yticks=[], anchor="S")
         axes.spines[:].set_visible(False)
         if len(seconds):
-            figure.text(
-                (left + side / 2) / width,
-                (bottom - 0.17) / height,
-                f"{seconds[t]:.1f} s",
-                size=8,
-                color=_FAINT,
-                ha="center",
-            )
+            x, y = (left + side / 2) / width, (bottom - 0.17) / height
+            figure.text(x, y, f"{seconds[t]:.1f} s", size=8, color=_FAINT, ha="center")
 
 
 def _draw_map(axes: Axes, panel: PlanPanel, brightest: float) -> None:
