@@ -1,4 +1,4 @@
-"""Writes the demo data set: H.264 files, list files, and a mark when all of it is there.
+"""Writes the demo data set: H.264 files, list files, and a mark that says which it is.
 
 While the data set is being made its folder is called ``NAME.partial``; each file is written beside
 and renamed, so that a run which was killed continues where it stopped. The folder gets its name
@@ -152,16 +152,14 @@ def demo_actions(
     for part in lists:
         (partial / "videos" / part).mkdir(parents=True, exist_ok=True)
     # Clips of an interrupted run with other settings must not be taken for ours.
-    if (begun := partial / "begun.json").is_file() and json.loads(begun.read_text()) != description:
+    if (mark := partial / MARK).is_file() and json.loads(mark.read_text()) != description:
         for old in (partial / "videos").rglob("*.mp4"):
             old.unlink()
-    atomic_write(begun, json.dumps(description))
+    atomic_write(mark, json.dumps(description))
     _write_clips(partial, [job for jobs in lists.values() for job in jobs], seed, workers, report)
     for part, jobs in lists.items():
         lines = "".join(f"{job.name} {job.label}\n" for job in jobs)
         atomic_write(partial / f"{part}.csv", lines)
-    begun.unlink()
-    atomic_write(partial / MARK, json.dumps(description))
     if folder.is_dir():
         folder.rmdir()  # it is empty: rename would refuse it on some systems
     os.replace(partial, folder)
@@ -169,11 +167,7 @@ def demo_actions(
 
 
 def _write_clips(
-    folder: Path,
-    jobs: list[_Job],
-    seed: int,
-    workers: int,
-    report: Callable[[int, int], None],
+    folder: Path, jobs: list[_Job], seed: int, workers: int, report: Callable[[int, int], None]
 ) -> None:
     """Write the clips that do not exist yet, several at a time."""
 

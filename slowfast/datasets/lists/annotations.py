@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -140,14 +140,17 @@ class _Labels:
 
     def numbers(self, labels: Sequence[Any], lines: Sequence[int]) -> np.ndarray:
         """Return int64 labels; raises DataError for the first that is wrong."""
-        names = self.classes
+        known = self.classes
         try:
-            if names:
-                values = [names[label] if label in names else int(label) for label in labels]
-            else:
-                values = list(map(int, labels))
+            values = [known[label] if label in known else int(label) for label in labels]
         except (ValueError, TypeError):
-            self._refuse(labels, lines)
+            bad = next(i for i, label in enumerate(labels) if not self.fits(str(label)))
+            expected = "an integer or a class name" if known else "an integer"
+            near = difflib.get_close_matches(str(labels[bad]), known, n=1)
+            hint = f"; nearest class: {near[0]!r}" if near else ""
+            raise DataError(
+                f"{self.path}:{lines[bad]}: the label is {labels[bad]!r}, expected {expected}{hint}"
+            ) from None
         numbers = np.array(values, dtype=np.int64)
         wrong = (numbers < 0) | ((numbers >= self.limit) if self.limit else False)
         if wrong.any():
@@ -158,15 +161,6 @@ class _Labels:
                 f"{f', as are {wrong.sum() - 1} others' if wrong.sum() > 1 else ''}"
             )
         return numbers
-
-    def _refuse(self, labels: Sequence[Any], lines: Sequence[int]) -> NoReturn:
-        bad = next(i for i, label in enumerate(labels) if not self.fits(str(label)))
-        expected = "an integer or a class name" if self.classes else "an integer"
-        near = difflib.get_close_matches(str(labels[bad]), self.classes, n=1)
-        hint = f"; nearest class: {near[0]!r}" if near else ""
-        raise DataError(
-            f"{self.path}:{lines[bad]}: the label is {labels[bad]!r}, expected {expected}{hint}"
-        )
 
 
 def _split(line: str, separator: str) -> list[str]:
@@ -297,21 +291,17 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
     folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
     if labels_of.classes and (unknown := [f for f in folders if f not in labels_of.classes]):
         raise DataError(f"{root}: folder {unknown[0]!r} is not among the class names")
-    names = tuple(labels_of.classes) or tuple(folders)
-    paths: list[str] = []
-    labels: list[int] = []
-    for folder in folders:
-        found = sorted(
-            str(file)
-            for file in Path(root, folder).rglob("*")
-            if file.suffix.lower() in VIDEO_SUFFIXES
-        )
-        paths += found
-        labels += [names.index(folder)] * len(found)
-    if not paths:
+    numbers = labels_of.classes or {folder: label for label, folder in enumerate(folders)}
+    found = [
+        (path, numbers[folder])
+        for folder in folders
+        for path in sorted(map(str, Path(root, folder).rglob("*")))
+        if os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
+    ]
+    if not found:
         raise DataError(f"{root}: no videos; expected class folders with video files in them")
-    numbers = labels_of.numbers(labels, range(1, len(labels) + 1))
-    return VideoList(PathArray(paths), numbers, class_names=names)
+    paths, labels = zip(*found)
+    return VideoList(PathArray(paths), labels_of.numbers(labels, range(1, len(labels) + 1)))
 
 
 def _locate(

@@ -178,23 +178,17 @@ def overlaps(lists: Mapping[str, Sequence[str]]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, paths in lists.items():
         part, _, split = name.partition("_")
-        if part != "train":
-            continue
-        for other in ("val", "test"):
+        for other in ("val", "test") if part == "train" else ():
             tested = "_".join(filter(None, (other, split)))
-            common = set(paths) & set(lists.get(tested, ()))
-            if common:
+            if common := set(paths).intersection(lists.get(tested, ())):
                 found[f"{name} and {tested}"] = len(common)
     return found
 
 
 def labels_by_stem(annotations: Annotations) -> dict[str, int]:
     """Return labels by file name without suffix; videos with several labels are left out."""
-    labels: dict[str, int] = {}
-    seen: Counter[str] = Counter()
+    labels: dict[str, set[int]] = defaultdict(set)
     for entries in annotations.lists.values():
         for entry in entries:
-            stem = os.path.splitext(os.path.basename(entry.name))[0]
-            if labels.setdefault(stem, entry.label) != entry.label:
-                seen[stem] += 1
-    return {stem: label for stem, label in labels.items() if stem not in seen}
+            labels[os.path.splitext(os.path.basename(entry.name))[0]].add(entry.label)
+    return {stem: own.pop() for stem, own in labels.items() if len(own) == 1}

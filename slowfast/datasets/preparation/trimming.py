@@ -41,24 +41,24 @@ def trim_all(cuts: Sequence[Cut], *, workers: int, progress: str = "auto") -> di
     """Make the files that do not exist yet; return target -> problem of those that failed."""
     todo = [cut for cut in dict.fromkeys(cuts) if not os.path.exists(cut.target)]
     problems: dict[str, str] = {}
+
+    def attempt(cut: Cut) -> str:
+        try:
+            trim(cut)
+        except DecodeError as error:
+            return error.reason
+        return ""
+
     # Threads suffice: decoder and encoder release the interpreter lock.
     with (
         progress_line(progress, len(todo), "cutting segments", log_period=100) as line,
         ThreadPoolExecutor(max(1, workers)) as pool,
     ):
-        for cut, problem in zip(todo, pool.map(_try, todo)):
+        for cut, problem in zip(todo, pool.map(attempt, todo)):
             if problem:
                 problems[cut.target] = problem
             line.advance(1)
     return problems
-
-
-def _try(cut: Cut) -> str:
-    try:
-        trim(cut)
-    except DecodeError as error:
-        return error.reason
-    return ""
 
 
 def trim(cut: Cut) -> None:
@@ -73,8 +73,7 @@ def trim(cut: Cut) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.tmp")
     try:
-        count = _encode_file(cut, beside)
-        if not count:
+        if not _encode_file(cut, beside):
             raise DecodeError(cut.source, f"no frame from {cut.start} to {cut.end} seconds")
         os.replace(beside, target)
     finally:

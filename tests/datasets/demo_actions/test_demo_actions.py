@@ -276,7 +276,6 @@ def test_clips_of_an_interrupted_run_with_another_seed_are_not_kept(tmp_path, sm
     partial = tmp_path / "demo.partial"
     demo_actions(tmp_path / "demo", sizes=TINY, workers=1)
     (tmp_path / "demo").rename(partial)
-    (partial / MARK).rename(partial / "begun.json")
     demo_actions(tmp_path / "demo", seed=1, sizes=TINY, workers=1)
     assert len(small) == 2 * 5
 
