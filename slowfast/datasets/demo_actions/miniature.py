@@ -1,7 +1,7 @@
 """Miniatures of the benchmark data sets: their layout, names and annotations, with tiny videos.
 
 Real data sets cannot be shipped, so protocols are rehearsed on these: a few true classes, a few
-videos of a moving square each, coloured by class. ``<folder>/annotations`` and ``<folder>/videos``
+videos of each that show one drawn action. ``<folder>/annotations`` and ``<folder>/videos``
 look as the official archives do when they are unpacked.
 """
 
@@ -20,10 +20,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slowfast.datasets.demo_actions.drawing import random_clip, render
+from slowfast.datasets.demo_actions.vocabulary import compositions
 from slowfast.datasets.demo_actions.writer import write_video
 from slowfast.datasets.preparation.class_table import load_table
 from slowfast.errors import UsageError
-from slowfast.utils.rng import generator
 
 HEIGHT, WIDTH, FRAMES, RATE = 48, 64, 16, 12
 # The encoder of each kind of file in the real data sets, and its options.
@@ -62,7 +63,7 @@ class _Writer:
     def video(self, name: str, own: Class) -> None:
         path = self.root / "videos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        frames = square_clip(own.label, generator(self.seed, own.label, self.count))
+        frames = class_clip(own.label, self.seed, self.count)
         write_video(path, frames, RATE, *CODECS[path.suffix])
         self.count += 1
 
@@ -119,18 +120,11 @@ def choose_classes(folder: Path, count: int) -> list[Class]:
     return [Class(label, table.names[label], table.folders[label]) for label in labels]
 
 
-def square_clip(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return uint8 T x H x W x 3: a square of the class's colour moves as the class does."""
-    colour = np.array([label * 89 % 200, label * 53 % 200, label * 31 % 200]) + 40
-    angle = label * 0.7
-    frames = np.full((FRAMES, HEIGHT, WIDTH, 3), 16, dtype=np.uint8)
-    frames += rng.integers(0, 12, size=frames.shape, dtype=np.uint8)
-    start = rng.uniform(0.3, 0.5, size=2)
-    for t, frame in enumerate(frames):
-        shift = 0.4 * t / FRAMES * np.array([np.sin(angle), np.cos(angle)])
-        y, x = ((start + shift) * (HEIGHT - 16, WIDTH - 16)).clip(0).astype(int)
-        frame[y : y + 16, x : x + 16] = colour
-    return frames
+def class_clip(label: int, seed: int, number: int) -> NDArray[np.uint8]:
+    """Return uint8 T x H x W x 3: video ``number``, which shows the drawn action of the class."""
+    actions = compositions()
+    spec = random_clip(actions[label % len(actions)], seed, number)
+    return render(spec._replace(num_frames=FRAMES, height=HEIGHT, width=WIDTH))
 
 
 def _split(videos: Sequence[str], number: int, test: int) -> tuple[list[str], list[str]]:
