@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -75,6 +76,7 @@ def byte_pairs(texts: Sequence[str], context_length: int, long_text: LongText) -
     return Tokens(ids_ML, torch.tensor(lengths))
 
 
+@dataclass(eq=False)
 class HuggingFaceTokenizer:
     """The tokenizer of a text tower that does not use CLIP's: exactly the ids of open_clip's.
 
@@ -90,20 +92,12 @@ class HuggingFaceTokenizer:
         options: ``tokenizer_kwargs`` of it (``clean``, ``strip_sep_token``).
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        positions: int,
-        trim: bool = False,
-        mode: str = "",
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.name = name
-        self.positions = positions
-        self.trim = trim
-        self.mode = mode
-        self.options = dict(options or {})
+    name: str
+    _: KW_ONLY
+    positions: int
+    trim: bool = False
+    mode: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, texts: Sequence[str], context_length: int, long_text: LongText) -> Tokens:
         """Return ids M x ``positions``; of texts, at most ``context_length`` tokens.

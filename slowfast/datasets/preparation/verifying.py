@@ -78,46 +78,33 @@ def _check_images(folder: str, quick: bool) -> tuple[int, str]:
     return count_images(names), ""
 
 
-class _Cache:
-    """Verdicts by relative path; one counts while size and time of the file are unchanged."""
+def _remembered(path: Path) -> dict[str, Any]:
+    """Return what earlier runs found, by the video's relative path."""
+    try:
+        videos: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["videos"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        logger.warning("%s cannot be used (%s): everything is checked again", path, error)
+        return {}
+    return videos
 
-    def __init__(self, path: Path, root: str) -> None:
-        self.path, self.root = path, root
-        self.entries: dict[str, Any] = {}
-        try:
-            self.entries = json.loads(path.read_text(encoding="utf-8"))["videos"]
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            logger.warning("%s cannot be used (%s): everything is checked again", path, error)
 
-    def stamp(self, path: str) -> list[int]:
-        """Return size and time of a file; zeros when it is gone."""
-        try:
-            state = os.stat(os.path.join(self.root, path))
-        except OSError:
-            return [0, 0]
-        return [state.st_size, state.st_mtime_ns]
+def _stamp(path: str) -> list[int]:
+    """Return size and time of a file; zeros when it is gone."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return [0, 0]
+    return [state.st_size, state.st_mtime_ns]
 
-    def get(self, path: str, mode: str) -> Verdict | None:
-        """Return what an earlier check found: good if at least as thorough, bad if at most."""
-        entry = self.entries.get(path)
-        if entry is None or entry["stamp"] != self.stamp(path):
-            return None
-        more = MODES.index(entry["mode"]) - MODES.index(mode)
-        if (more > 0) if entry["problem"] else (more < 0):
-            return None
-        return Verdict(path, entry["frames"], entry["problem"])
 
-    def put(self, verdict: Verdict, mode: str) -> None:
-        """Keep a verdict on a path that is relative to the root."""
-        path, frames, problem = verdict
-        facts = {"mode": mode, "frames": frames, "problem": problem}
-        self.entries[path] = {"stamp": self.stamp(path), **facts}
-
-    def save(self) -> None:
-        """Write the cache beside and rename it."""
-        atomic_write(self.path, json.dumps({"version": 1, "videos": self.entries}, indent=0))
+def _holds(entry: dict[str, Any] | None, stamp: list[int], mode: str) -> bool:
+    """Whether an earlier finding still counts: good if as thorough, bad if no more thorough."""
+    if entry is None or entry["stamp"] != stamp:
+        return False
+    more = MODES.index(entry["mode"]) - MODES.index(mode)
+    return more <= 0 if entry["problem"] else more >= 0
 
 
 def verify(
@@ -142,23 +129,26 @@ def verify(
     assert mode in MODES, mode
     if mode == "none":
         return Verification({}, {}, 0, 0)
-    cache = _Cache(cache_folder / CACHE_NAME, root)
-    known = {path: cache.get(path, mode) for path in paths}
-    verdicts = [verdict for verdict in known.values() if verdict is not None]
-    todo = [path for path, verdict in known.items() if verdict is None]
+    cache = cache_folder / CACHE_NAME
+    known = _remembered(cache)
+    stamps = {path: _stamp(os.path.join(root, path)) for path in paths}
+    todo = [path for path, stamp in stamps.items() if not _holds(known.get(path), stamp, mode)]
     title = f"checking {len(todo)} videos ({mode})"
     try:
         with progress_line(progress, len(todo), title, log_period=1000) as line:
-            for verdict in check_all(todo, root, quick=mode == "quick", workers=workers):
-                cache.put(verdict, mode)
-                verdicts.append(verdict)
+            for path, frames, problem in check_all(
+                todo, root, quick=mode == "quick", workers=workers
+            ):
+                facts = {"mode": mode, "frames": frames, "problem": problem}
+                known[path] = {"stamp": stamps[path], **facts}
                 line.advance(1)
     finally:
         if todo:
-            cache.save()
-    good = {v.path: v.frames for v in verdicts if not v.problem}
-    bad = {v.path: v.problem for v in verdicts if v.problem}
-    return Verification(good, bad, len(todo), len(verdicts) - len(todo))
+            atomic_write(cache, json.dumps({"version": 1, "videos": known}, indent=0))
+    found = {path: known[path] for path in stamps}
+    good = {path: own["frames"] for path, own in found.items() if not own["problem"]}
+    bad = {path: own["problem"] for path, own in found.items() if own["problem"]}
+    return Verification(good, bad, len(todo), len(found) - len(todo))
 
 
 def check_all(
