@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config.paths import resolve_path
-from slowfast.errors import UsageError
+from slowfast.errors import SlowFastError, UsageError
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,14 @@ def load_classes(path: str | Path) -> ClassVocabulary:
         raise UsageError(f"{path}: {error}") from None
 
 
-def parse_json(text: str, path: Path, **options: Any) -> Any:
-    """Return ``json.loads(text, **options)``; raises UsageError with the line of ``path``."""
+def parse_json(
+    text: str, path: str | Path, error: type[SlowFastError] = UsageError, **options: Any
+) -> Any:
+    """Return ``json.loads(text, **options)``; raises ``error`` with the line of ``path``."""
     try:
         return json.loads(text, **options)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    except json.JSONDecodeError as found:
+        raise error(f"{path}:{found.lineno}: not valid JSON: {found.msg}") from None
 
 
 def _from_csv(text: str, path: Path) -> list[str]:

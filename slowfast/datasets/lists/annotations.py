@@ -13,43 +13,28 @@ final newline do no harm.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from slowfast.datasets.lists.file_lookup import absent, find_by_name
+from slowfast.datasets.lists.lines import VIDEO_SUFFIXES, Entries, parse_lines
 from slowfast.datasets.lists.video_list import PathArray, VideoList
 from slowfast.errors import DataError, UsageError
+from slowfast.text.labels import parse_json
 from slowfast.utils.logging import get_logger
 
 __all__ = ["PathArray", "VideoList", "read_list"]
 
 logger = get_logger(__name__)
 KINDS = ("auto", "video", "frames")
-SEPARATORS = {"\t": "tab", ",": "comma", " ": "blank"}
-# Looked at to recognise the separator; all lines are checked afterwards.
-SAMPLE_LINES = 1000
 # A list of lines may begin with a bracket too: names of HMDB-51 do.
 JSON_START = re.compile(r'\s*(\[\s*([\[{"]|\d*\s*\]?\s*$)|\{\s*["}])')
-VIDEO_SUFFIXES = (
-    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg"),
-    *(".flv", ".wmv", ".ts", ".3gp", ".ogv", ".gif"),
-)
-
-
-class _Entries(NamedTuple):
-    """The parsed content of a list, before files are looked up."""
-
-    paths: list[str]
-    labels: list[Any]
-    num_frames: list[int] | None
-    lines: list[int]
 
 
 def read_list(
@@ -94,7 +79,7 @@ def read_list(
     if JSON_START.match(text):
         entries = _parse_json(path, text)
     else:
-        entries = _parse_lines(path, text, separator, kind, labels_of)
+        entries = parse_lines(path, text, separator=separator, kind=kind, is_label=labels_of.fits)
     if not entries.paths:
         raise DataError(f"{path}: the list is empty; expected lines like 'folder/video.mp4 3'")
     labels = labels_of.numbers(entries.labels, entries.lines)
@@ -163,112 +148,13 @@ class _Labels:
         return numbers
 
 
-def _split(line: str, separator: str) -> list[str]:
-    if separator == " ":
-        return line.split()
-    return [part.strip() for part in line.split(separator)]
-
-
-def _parse_lines(path: str, text: str, separator: str, kind: str, labels_of: _Labels) -> _Entries:
-    found = {i: line.strip() for i, line in enumerate(text.split("\n"), 1) if line.strip()}
-    if not found:
-        return _Entries([], [], None, [])
-    numbers, lines = list(found), list(found.values())
-    if separator in ("", " "):
-        separator = _recognise(lines[:SAMPLE_LINES], labels_of.fits) or " "
-        if separator != " ":
-            logger.info("%s: fields are separated by %s", path, SEPARATORS[separator])
-    rows = [_split(line, separator) for line in lines]
-    width = _check_widths(path, rows, numbers, lines, separator, labels_of.fits)
-    paths = [row[0] for row in rows]
-    if "" in paths:
-        raise DataError(f"{path}:{numbers[paths.index('')]}: the path is empty")
-    labels = [row[-1] for row in rows] if width > 1 else [0] * len(rows)
-    if width == 1:
-        logger.warning("%s: no line has a label; all videos get label 0", path)
-    counts = _frame_counts(path, rows, numbers, kind)
-    return _Entries(paths, labels, counts, numbers)
-
-
-def _recognise(lines: Sequence[str], fits: Callable[[str], bool]) -> str:
-    """Return the separator that parts every line into a path and a label, or ""."""
-    for middle_is_number in (True, False):
-        for separator in SEPARATORS:
-            rows = [_split(line, separator) for line in lines]
-            if len({len(row) for row in rows}) != 1 or len(rows[0]) not in (2, 3):
-                continue
-            if not all(fits(row[-1]) for row in rows):
-                continue
-            if len(rows[0]) == 2 or not middle_is_number or all(r[1].isdecimal() for r in rows):
-                return separator
-    return ""
-
-
-def _check_widths(
-    path: str,
-    rows: list[list[str]],
-    numbers: list[int],
-    lines: list[str],
-    separator: str,
-    fits: Callable[[str], bool],
-) -> int:
-    """Return the number of fields that all lines have; raises DataError if they differ."""
-    width = Counter(map(len, rows)).most_common(1)[0][0]
-    other = _recognise(lines[:SAMPLE_LINES], fits)
-    usual = width if width in (2, 3) or (width == 1 and not other) else 0
-    bad = next((i for i, row in enumerate(rows) if len(row) != usual), None)
-    if bad is None:
-        return width
-    hint = ""
-    if other and other != separator:
-        hint = (
-            f"; with DATA.PATH_LABEL_SEPARATOR {other!r} ({SEPARATORS[other]}) the list can be read"
-        )
-    elif len(rows[bad]) > 3:
-        hint = "; paths that contain the separator need another one, such as a tab"
-    raise DataError(
-        f"{path}:{numbers[bad]}: {len(rows[bad])} fields separated by "
-        f"{SEPARATORS.get(separator, repr(separator))}, "
-        f"expected {f'{usual} as in other lines' if usual else 'path and label'}{hint}"
-    )
-
-
-def _frame_counts(
-    path: str, rows: list[list[str]], numbers: list[int], kind: str
-) -> list[int] | None:
-    """Return the middle fields as frame counts if the list is one of frame folders, else None."""
-    width = len(rows[0])
-    if kind == "auto":
-        folders = width == 3 and all(
-            row[1].isdecimal() and not row[0].lower().endswith(VIDEO_SUFFIXES)
-            for row in rows[:SAMPLE_LINES]
-        )
-        kind = "frames" if folders else "video"
-    if kind == "video":
-        return None
-    if width != 3:
-        raise DataError(
-            f"{path}:{numbers[0]}: {width} fields; a list of frame folders needs three: "
-            "folder, number of frames, label"
-        )
-    for row, number in zip(rows, numbers):
-        if not row[1].isdecimal():
-            raise DataError(
-                f"{path}:{number}: the number of frames is {row[1]!r}, expected an integer"
-            )
-    return [int(row[1]) for row in rows]
-
-
-def _parse_json(path: str, text: str) -> _Entries:
-    try:
-        table = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+def _parse_json(path: str, text: str) -> Entries:
+    table = parse_json(text, path, DataError)
     if isinstance(table, dict):
         table = [{"filename": name, "label": label} for name, label in table.items()]
     entries = [_json_entry(path, number, entry) for number, entry in enumerate(table, 1)]
     paths, labels = [name for name, _ in entries], [label for _, label in entries]
-    return _Entries(paths, labels, None, list(range(1, len(paths) + 1)))
+    return Entries(paths, labels, None, list(range(1, len(paths) + 1)))
 
 
 def _json_entry(path: str, number: int, entry: Any) -> tuple[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from slowfast.errors import DataError
+from slowfast.text.labels import parse_json
 
 SPLITS = ("train", "val", "test")
 
@@ -78,10 +78,7 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
 
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; raises DataError with the line that is wrong."""
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    return parse_json(read_text(path), path, DataError)
 
 
 def find_files(root: Path, *patterns: str) -> list[Path]:

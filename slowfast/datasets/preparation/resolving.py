@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from slowfast.datasets.lists.annotations import VIDEO_SUFFIXES
 from slowfast.datasets.lists.file_lookup import walk
+from slowfast.datasets.lists.lines import VIDEO_SUFFIXES
 from slowfast.datasets.preparation.class_table import key
 from slowfast.errors import DataError
 
