@@ -197,24 +197,25 @@ def _locate(
     gone = absent(paths)
     if not gone:
         return paths, []
-    lookup = find_by_name(paths, gone, root)
-    if lookup.found:
+    found = find_by_name(paths, gone, root)
+    if found:
         logger.info(
             "%s: %d of %d files are not where they are listed and were found by name under %s",
-            path, len(lookup.found), len(paths), root,
+            path, len(found), len(paths), root,
         )  # fmt: skip
-        listed, paths = paths, [lookup.found.get(i, name) for i, name in enumerate(paths)]
+        listed, paths = paths, [found.get(i, name) for i, name in enumerate(paths)]
         _refuse_shared(path, listed, paths, labels)
-    first = ", ".join(paths[i] for i in lookup.missing[:3])
-    if len(lookup.missing) == len(paths):
+    missing = [i for i in gone if i not in found]
+    first = ", ".join(paths[i] for i in missing[:3])
+    if len(missing) == len(paths):
         raise DataError(
             f"{path}: none of the {len(paths)} listed files exists, nor any of that name under "
             f"{root} (first: {first}); set DATA.PATH_PREFIX to the folder of the videos"
         )
-    if lookup.missing:
-        logger.warning("%s: %d of %d listed files are missing: %s%s", path, len(lookup.missing),
-                       len(paths), first, ", ..." if len(lookup.missing) > 3 else "")  # fmt: skip
-    return paths, lookup.missing
+    if missing:
+        logger.warning("%s: %d of %d listed files are missing: %s%s", path, len(missing),
+                       len(paths), first, ", ..." if len(missing) > 3 else "")  # fmt: skip
+    return paths, missing
 
 
 def _refuse_shared(path: str, listed: list[str], paths: list[str], labels: np.ndarray) -> None:

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from slowfast.errors import DataError
-
-
-class Lookup(NamedTuple):
-    """What became of the listed files that are not where the list says.
-
-    ``found``: position in the list -> the path that has the same base name; ``missing``: positions
-    that were found nowhere.
-    """
-
-    found: dict[int, str]
-    missing: list[int]
 
 
 def absent(paths: Iterable[str]) -> list[int]:
@@ -40,18 +28,21 @@ def _names(folder: str) -> set[str]:
         return set()
 
 
-def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> Lookup:
+def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> dict[int, str]:
     """Look for the files at ``positions`` by their base names anywhere under ``root``.
 
     Of several files of that name, the one whose path ends with the listed path is taken. A file
     that stands for an entry of its own (``paths`` at other positions) stands for no other: names
     such as ``0001`` occur in every class folder.
 
+    Returns:
+        by position the path that has the same base name, where there is one.
+
     Raises:
         DataError: several files fit a listed name.
     """
-    wanted = {os.path.basename(paths[i].rstrip("/")) for i in positions}
-    gone = set(positions)
+    gone = {i: os.path.basename(paths[i].rstrip("/")) for i in positions}
+    wanted = set(gone.values())
     own = {
         os.path.realpath(path)
         for i, path in enumerate(paths)
@@ -62,10 +53,8 @@ def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> L
         for name in wanted.intersection((*files, *folders)):
             places.setdefault(name, []).append(os.path.join(folder, name))
     found: dict[int, str] = {}
-    missing: list[int] = []
-    for i in positions:
-        places_of = places.get(os.path.basename(paths[i].rstrip("/")), [])
-        fits = [place for place in places_of if os.path.realpath(place) not in own]
+    for i, name in gone.items():
+        fits = [place for place in places.get(name, []) if os.path.realpath(place) not in own]
         if len(fits) > 1:
             fits = _longest_match(paths[i], fits)
         if len(fits) > 1:
@@ -76,9 +65,7 @@ def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> L
             )
         if fits:
             found[i] = fits[0]
-        else:
-            missing.append(i)
-    return Lookup(found, missing)
+    return found
 
 
 def _longest_match(path: str, fits: list[str]) -> list[str]:

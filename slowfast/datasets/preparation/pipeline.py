@@ -28,7 +28,7 @@ from slowfast.datasets.preparation.proof import (
 )
 from slowfast.datasets.preparation.published import read_published
 from slowfast.datasets.preparation.report import ListFacts, Report
-from slowfast.datasets.preparation.resolving import FileIndex, resolve
+from slowfast.datasets.preparation.resolving import FileIndex, Resolution, resolve
 from slowfast.datasets.preparation.trimming import Cut, target_name, trim_all
 from slowfast.datasets.preparation.verifying import verify
 from slowfast.errors import DataError, UsageError
@@ -87,13 +87,6 @@ class _Source(NamedTuple):
     lists: Lists
     names: Mapping[str, int]
     known: Mapping[str, int]
-
-
-class _Found(NamedTuple):
-    """Listed name -> relative path, and the number of images of paths that are folders."""
-
-    paths: dict[str, str]
-    images: dict[str, int]
 
 
 def prepare(request: Request) -> Report:
@@ -159,29 +152,26 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _find(request: Request, lists: Lists, report: Report) -> _Found:
-    index = FileIndex(request.videos)
+def _find(request: Request, lists: Lists, report: Report) -> Resolution:
     entries = [entry for own in lists.values() for entry in own]
-    resolution = resolve([entry.name for entry in entries], index)
-    report.found = resolution.how
-    report.unlisted = resolution.unlisted
-    report.missing = resolution.missing
-    report.ambiguous = resolution.ambiguous
-    images = {p: index.images[p] for p in resolution.found.values() if p in index.images}
-    if images and len(images) != len(set(resolution.found.values())):
+    found = resolve([entry.name for entry in entries], FileIndex(request.videos))
+    report.found, report.unlisted = found.how, found.unlisted
+    report.missing, report.ambiguous = found.missing, found.ambiguous
+    if found.images and len(found.images) != len(set(found.paths.values())):
         raise DataError(
-            f"{request.videos}: {len(images)} of {len(resolution.found)} listed videos are folders "
-            "of images, the others video files; keep them in separate folders"
+            f"{request.videos}: {len(found.images)} of {len(found.paths)} listed videos are "
+            "folders of images, the others video files; keep them in separate folders"
         )
     for entry in entries:
-        path = resolution.found.get(entry.name, "")
-        if path in images and images[path] < (entry.frames or 0):
-            report.broken[path] = f"{entry.frames} images are listed, {images[path]} are there"
-    return _Found(resolution.found, images)
+        path = found.paths.get(entry.name, "")
+        there = found.images.get(path)
+        if there is not None and there < (entry.frames or 0):
+            report.broken[path] = f"{entry.frames} images are listed, {there} are there"
+    return found
 
 
 def _prove(
-    source: _Source, lists: Lists, found: _Found, classes: ClassTable, report: Report
+    source: _Source, lists: Lists, found: Resolution, classes: ClassTable, report: Report
 ) -> None:
     labels = tuple(source.names.values())
     pairs = {
@@ -197,7 +187,7 @@ def _prove(
     report.notes += proof.notes
 
 
-def _check(request: Request, found: _Found, report: Report) -> None:
+def _check(request: Request, found: Resolution, report: Report) -> None:
     result = verify(
         found.paths.values(), str(request.videos), request.out,
         mode=request.check, workers=request.workers, progress=request.progress,
@@ -209,7 +199,7 @@ def _check(request: Request, found: _Found, report: Report) -> None:
     }  # fmt: skip
 
 
-def _videos(entries: Sequence[Entry], found: _Found, report: Report) -> list[Video]:
+def _videos(entries: Sequence[Entry], found: Resolution, report: Report) -> list[Video]:
     paths = [(found.paths.get(entry.name), entry.label) for entry in entries]
     return [
         Video(path, label, found.images.get(path))
@@ -218,7 +208,9 @@ def _videos(entries: Sequence[Entry], found: _Found, report: Report) -> list[Vid
     ]
 
 
-def _trim(request: Request, entries: Sequence[Entry], found: _Found, report: Report) -> list[Video]:
+def _trim(
+    request: Request, entries: Sequence[Entry], found: Resolution, report: Report
+) -> list[Video]:
     """Cut the segments of good videos and return the list of the files."""
     assert request.trim
     cuts: list[Cut] = []

@@ -84,16 +84,17 @@ def count_images(names: Iterable[str]) -> int:
 class Resolution(NamedTuple):
     """Where each listed name lies.
 
-    ``found``: listed name -> relative path; ``missing``: names without a file; ``ambiguous``: names
+    ``paths``: listed name -> relative path; ``missing``: names without a file; ``ambiguous``: names
     that several files fit; ``how``: counts of "exact", "by name", "other suffix"; ``unlisted``:
-    number of files that nothing lists.
+    number of files that nothing lists; ``images``: how many a found path has that is a folder.
     """
 
-    found: dict[str, str]
+    paths: dict[str, str]
     missing: list[str]
     ambiguous: dict[str, list[str]]
     how: dict[str, int]
     unlisted: int
+    images: dict[str, int]
 
 
 def resolve(names: Iterable[str], index: FileIndex) -> Resolution:
@@ -124,7 +125,8 @@ def resolve(names: Iterable[str], index: FileIndex) -> Resolution:
             f"one of the {len(index.paths)} that are: {min(index.paths)}); check --videos"
         )
     unlisted = len(index.paths) - len({*found.values()}.union(*ambiguous.values()))
-    return Resolution(found, missing, ambiguous, dict(how), unlisted)
+    images = {path: index.images[path] for path in found.values() if path in index.images}
+    return Resolution(found, missing, ambiguous, dict(how), unlisted, images)
 
 
 def _nearest(name: str, paths: list[str]) -> list[str]:

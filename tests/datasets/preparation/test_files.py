@@ -47,7 +47,7 @@ def tree(root: Path, *paths: str) -> Path:
 )
 def test_files_are_found_in_any_layout(there, listed, how, path, tmp_path: Path) -> None:
     found = resolve([listed, listed], FileIndex(tree(tmp_path, there, "other/b.avi")))
-    assert (found.found, found.how, found.unlisted) == ({listed: path}, {how: 1}, 1)
+    assert (found.paths, found.how, found.unlisted) == ({listed: path}, {how: 1}, 1)
 
 
 def test_identifiers_that_differ_in_case_are_different_videos(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_identifiers_that_differ_in_case_are_different_videos(tmp_path: Path) ->
 def test_of_several_files_the_one_in_the_listed_folders_is_taken(tmp_path: Path) -> None:
     index = FileIndex(tree(tmp_path, "train/air_drumming/a.mp4", "val/air_drumming/a.mp4"))
     found = resolve(["val/air drumming/a.mp4", "a.mp4"], index)
-    assert found.found == {"val/air drumming/a.mp4": "val/air_drumming/a.mp4"}
+    assert found.paths == {"val/air drumming/a.mp4": "val/air_drumming/a.mp4"}
     assert found.ambiguous["a.mp4"] == ["train/air_drumming/a.mp4", "val/air_drumming/a.mp4"]
 
 
@@ -67,7 +67,7 @@ def test_folders_of_images_are_videos_too(tmp_path: Path) -> None:
     root = tree(tmp_path, "run/a/img_00001.jpg", "run/a/img_00002.jpg", "run/.hidden.mp4")
     index = FileIndex(root)
     assert (index.paths, index.images) == ({"run/a"}, {"run/a": 2})
-    assert resolve(["jump/a"], index).found == {"jump/a": "run/a"}
+    assert resolve(["jump/a"], index).paths == {"jump/a": "run/a"}
 
 
 def test_optical_flow_beside_the_frames_makes_no_video_longer(tmp_path: Path) -> None:
