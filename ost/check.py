@@ -13,28 +13,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast.datasets.lists.annotations import VideoList, read_list
-from slowfast.datasets.preparation.checking import Verdict, check_video
+from slowfast.datasets.preparation.verifying import Verdict, check_all
 from slowfast.errors import UsageError
 
 REPORT_SECONDS = 5.0
-
-
-def check_all(
-    paths: Iterable[str], *, workers: int, quick: bool, min_frames: int
-) -> Iterator[Verdict]:
-    """Check videos in ``workers`` processes and yield the verdicts in order."""
-    check = partial(check_video, quick=quick, min_frames=min_frames)
-    if workers <= 1:
-        yield from map(check, paths)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(check, paths, chunksize=8)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -78,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     verdicts: list[Verdict] = []
     told = time.monotonic()
     for verdict in check_all(
-        videos.paths, workers=args.workers, quick=args.quick, min_frames=args.min_frames
+        list(videos.paths), quick=args.quick, workers=args.workers, min_frames=args.min_frames
     ):
         verdicts.append(verdict)
         if verdict.problem:

@@ -66,12 +66,11 @@ def describe(timeline: Timeline) -> str:
     """Return one line about the video."""
     rate = "variable" if timeline.variable_rate else "constant"
     stated = timeline.declared_frames or "not stated"
-    known = (
-        "not stated" if timeline.duration is None else f"{timeline.duration * timeline.tick:.2f} s"
-    )
+    ticks = timeline.duration
+    duration = "not stated" if ticks is None else f"{ticks * timeline.tick:.2f} s"
     return (
         f"{timeline.num_frames} frames (stated: {stated}), {timeline.rate:.3f} fps, {rate} rate, "
-        f"duration {known}"
+        f"duration {duration}"
     )
 
 
@@ -88,18 +87,14 @@ def drawing(clip: Clip, num_frames: int) -> str:
 
 def rows(rule: FrameRule, timeline: Timeline, args: argparse.Namespace) -> list[tuple[str, Clip]]:
     """Return every view with its name."""
-    fixed = [
-        (
-            f"clip {k}",
-            rule.clip(timeline, clip=k, num_clips=args.clips, rng=generator(args.seed, k)),
-        )
-        for k in range(args.clips)
-    ]
-    drawn = [
-        (f"random {i}", rule.clip(timeline, clip=RANDOM_CLIP, rng=generator(args.seed, i)))
-        for i in range(args.random)
-    ]
-    return fixed + drawn
+    found = []
+    for k in range(args.clips):
+        clip = rule.clip(timeline, clip=k, num_clips=args.clips, rng=generator(args.seed, k))
+        found.append((f"clip {k}", clip))
+    for i in range(args.random):
+        clip = rule.clip(timeline, clip=RANDOM_CLIP, rng=generator(args.seed, i))
+        found.append((f"random {i}", clip))
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

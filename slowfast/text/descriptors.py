@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from slowfast.config.paths import find_file
 from slowfast.errors import UsageError
-from slowfast.text.labels import ClassVocabulary, shorten
+from slowfast.text.labels import ClassVocabulary, parse_json, shorten
 
 logger = logging.getLogger(__name__)
 Descriptors = tuple[tuple[str, ...], ...]
@@ -57,10 +56,8 @@ def _read_table(path: Path) -> dict[str, list[str]]:
             raise UsageError(f"{path}: the same class twice: {shorten(twice)}")
         return dict(pairs)
 
-    try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=refuse_repeats)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    text = path.read_text(encoding="utf-8-sig")
+    table = parse_json(text, path, object_pairs_hook=refuse_repeats)
     if not isinstance(table, dict):
         raise UsageError(f"{path}: expected an object of class name to list of descriptors")
     for name, texts in table.items():

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from slowfast.config.paths import find_file
-from slowfast.errors import UsageError
+from slowfast.errors import SlowFastError, UsageError
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,16 @@ def load_classes(path: str | Path) -> ClassVocabulary:
         raise UsageError(f"{path}: {error}") from None
 
 
+def parse_json(
+    text: str, path: str | Path, error: type[SlowFastError] = UsageError, **options: Any
+) -> Any:
+    """Return ``json.loads(text, **options)``; raises ``error`` with the line of ``path``."""
+    try:
+        return json.loads(text, **options)
+    except json.JSONDecodeError as found:
+        raise error(f"{path}:{found.lineno}: not valid JSON: {found.msg}") from None
+
+
 def _from_csv(text: str, path: Path) -> list[str]:
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
     reader.fieldnames = [field.strip().lower() for field in reader.fieldnames or ()]
@@ -108,10 +119,7 @@ def _from_csv(text: str, path: Path) -> list[str]:
 
 
 def _from_json(text: str, path: Path) -> list[str]:
-    try:
-        table = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    table = parse_json(text, path)
     if isinstance(table, list) and all(isinstance(name, str) for name in table):
         return [_unquote(name) for name in table]
     if isinstance(table, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -68,20 +69,14 @@ def byte_pairs(texts: Sequence[str], context_length: int, long_text: LongText) -
     """Return the ids of CLIP's own tokenizer, as ``tokenize``; the default Tokenizer."""
     assert texts, "nothing to tokenize"
     tokenizer = _tokenizer()
-    start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
-    rows = []
-    for text in texts:
-        row = [start, *tokenizer.encode(text), end]
-        if len(row) > context_length:
-            _report_long(text, len(row), context_length, long_text)
-            row = [*row[: context_length - 1], end]
-        rows.append(row)
-    ids_ML = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
-    for ids_L, row in zip(ids_ML, rows):
-        ids_L[: len(row)] = torch.tensor(row)
-    return Tokens(ids_ML, torch.tensor([len(row) for row in rows]))
+    lengths = [
+        _allowed(text, len(tokenizer.encode(text)) + 2, context_length, long_text) for text in texts
+    ]
+    ids_ML = tokenizer(list(texts), context_length=max(lengths))
+    return Tokens(ids_ML, torch.tensor(lengths))
 
 
+@dataclass(eq=False)
 class HuggingFaceTokenizer:
     """The tokenizer of a text tower that does not use CLIP's: exactly the ids of open_clip's.
 
@@ -97,21 +92,12 @@ class HuggingFaceTokenizer:
         options: ``tokenizer_kwargs`` of it (``clean``, ``strip_sep_token``).
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        positions: int,
-        trim: bool = False,
-        mode: str = "",
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.name = name
-        self.positions = positions
-        self.trim = trim
-        self.mode = mode
-        self.options = dict(options or {})
-        self._loaded: Any = None
+    name: str
+    _: KW_ONLY
+    positions: int
+    trim: bool = False
+    mode: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, texts: Sequence[str], context_length: int, long_text: LongText) -> Tokens:
         """Return ids M x ``positions``; of texts, at most ``context_length`` tokens.
@@ -120,17 +106,14 @@ class HuggingFaceTokenizer:
             UsageError: a text is too long, or the tokenizer cannot be loaded.
         """
         assert texts, "nothing to tokenize"
-        tokenizer = self._load()
+        tokenizer = self._tokenizer
         limit = min(context_length, self.positions)
-        lengths = [self._count(tokenizer, text) for text in texts]
-        for text, length in zip(texts, lengths):
-            if length > limit:
-                _report_long(text, length, limit, long_text)
+        lengths = [_allowed(text, self._count(tokenizer, text), limit, long_text) for text in texts]
         ids_ML = tokenizer(list(texts), context_length=limit)
         if limit < self.positions:
             padded = tokenizer([""] * len(texts), context_length=self.positions)
             ids_ML = torch.cat([ids_ML, padded[:, limit:]], dim=1)
-        seen = [min(length, limit) if self.trim else self.positions for length in lengths]
+        seen = lengths if self.trim else [self.positions] * len(texts)
         return Tokens(ids_ML, torch.tensor(seen))
 
     def _count(self, tokenizer: Any, text: str) -> int:
@@ -138,32 +121,32 @@ class HuggingFaceTokenizer:
         # A tokenizer that was not built for this warns of each long text by itself.
         return len(tokenizer.tokenizer(clean, verbose=False).input_ids)
 
-    def _load(self) -> Any:
-        if self._loaded is None:
-            self._loaded = _load_tokenizer(self.name, self.positions, self.mode, self.options)
-        return self._loaded
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        from open_clip.tokenizer import HFTokenizer
+
+        try:
+            return HFTokenizer(
+                self.name, context_length=self.positions, tokenizer_mode=self.mode, **self.options
+            )
+        except ImportError as error:
+            raise UsageError(
+                f"CLIP.ARCH: the tokenizer {self.name} needs a package that is not installed "
+                f"({error}): pip install transformers sentencepiece"
+            ) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(
+                f"CLIP.ARCH: the tokenizer {self.name} could not be loaded ({line}); give a JSON "
+                "model configuration whose hf_tokenizer_name is a local folder instead"
+            ) from None
 
 
-def _load_tokenizer(name: str, positions: int, mode: str, options: dict[str, Any]) -> Any:
-    from open_clip.tokenizer import HFTokenizer
-
-    try:
-        return HFTokenizer(name, context_length=positions, tokenizer_mode=mode, **options)
-    except ImportError as error:
-        raise UsageError(
-            f"CLIP.ARCH: the tokenizer {name} needs a package that is not installed ({error}): "
-            "pip install transformers sentencepiece"
-        ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(
-            f"CLIP.ARCH: the tokenizer {name} could not be loaded ({line}); give a JSON model "
-            "configuration whose hf_tokenizer_name is a local folder instead"
-        ) from None
-
-
-def _report_long(text: str, found: int, allowed: int, long_text: str) -> None:
-    message = f"text of {found} tokens, at most {allowed} are allowed: {text!r}"
-    if long_text == "error":
-        raise UsageError(f"{message}; shorten it, or set TEXT.LONG_TEXT truncate")
-    logger.warning("%s; its tail is cut", message)
+def _allowed(text: str, found: int, allowed: int, long_text: LongText) -> int:
+    """Return how many of the ``found`` tokens of a text are kept; see ``tokenize``."""
+    if found > allowed:
+        message = f"text of {found} tokens, at most {allowed} are allowed: {text!r}"
+        if long_text == "error":
+            raise UsageError(f"{message}; shorten it, or set TEXT.LONG_TEXT truncate")
+        logger.warning("%s; its tail is cut", message)
+    return min(found, allowed)

@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 WORST = 5
 MATRIX_TAG = "Confusion Matrix"
+WRONG_TAG = "Incorrectly classified videos."
 PARENT_TAG = "Confusion Matrices Grouped by Parent Classes"
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """One kind of figure: whether it is drawn, its size, the classes shown, bars per histogram."""
+    """One kind of picture: whether it is drawn, the true classes shown, bars per histogram."""
 
     enable: bool = False
-    figsize: Sequence[float] = (8, 8)
     subset: Sequence[int] | None = None
     top_k: int = 10
 
@@ -61,8 +61,7 @@ class TensorboardWriter:
         classes: names for the figures.
         matrix: options of the confusion matrices.
         histogram: options of the histograms.
-        wrong_tag: tag under which wrongly classified clips appear; empty for none.
-        wrong_subset: ids of the true classes whose wrong clips are shown; None for all.
+        wrong: options of the wrongly classified clips.
     """
 
     @configurable
@@ -71,19 +70,15 @@ class TensorboardWriter:
         log_dir: str | Path,
         *,
         classes: ClassNames | None = None,
-        matrix: PlotOptions | None = None,
-        histogram: PlotOptions | None = None,
-        wrong_tag: str = "",
-        wrong_subset: Sequence[int] | None = None,
+        matrix: PlotOptions = PlotOptions(),
+        histogram: PlotOptions = PlotOptions(),
+        wrong: PlotOptions = PlotOptions(),
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.log_dir = Path(log_dir)
         self.classes = classes or ClassNames()
-        self.matrix = matrix or PlotOptions()
-        self.histogram = histogram or PlotOptions()
-        self.wrong_tag = wrong_tag
-        self.wrong_subset = wrong_subset
+        self.matrix, self.histogram, self.wrong = matrix, histogram, wrong
         self.num_wrong = 0
         self.writer: Any = SummaryWriter(str(self.log_dir))
         logger.info(f"TensorBoard: tensorboard --logdir {self.log_dir}")
@@ -91,30 +86,22 @@ class TensorboardWriter:
     @classmethod
     def from_cfg(cls, cfg: Any, class_names: Sequence[str] = ()) -> dict[str, Any]:
         """Return the arguments that TENSORBOARD.* asks for."""
-        options = cfg.TENSORBOARD
-        folder = options.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}"
+        board = cfg.TENSORBOARD
         names, parents = list(class_names), None
-        subsets: list[Sequence[int] | None] = [None, None, None]
-        paths = [
-            options.CONFUSION_MATRIX.SUBSET_PATH,
-            options.HISTOGRAM.SUBSET_PATH,
-            options.WRONG_PRED_VIS.SUBSET_PATH,
-        ]
-        if options.CLASS_NAMES_PATH:
-            for i, path in enumerate(paths):
-                names, parents, subsets[i] = get_class_names(
-                    options.CLASS_NAMES_PATH, options.CATEGORIES_PATH, path
+        plots: dict[str, PlotOptions] = {}
+        for kind in ("CONFUSION_MATRIX", "HISTOGRAM", "WRONG_PRED_VIS"):
+            own, subset = board[kind], None
+            if board.CLASS_NAMES_PATH:
+                names, parents, subset = get_class_names(
+                    board.CLASS_NAMES_PATH, board.CATEGORIES_PATH, own.SUBSET_PATH
                 )
-        matrix, histogram = options.CONFUSION_MATRIX, options.HISTOGRAM
+            plots[kind] = PlotOptions(own.ENABLE, subset, own.get("TOPK", 10))
         return {
-            "log_dir": Path(cfg.OUTPUT_DIR, folder),
+            "log_dir": Path(cfg.OUTPUT_DIR, board.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}"),
             "classes": ClassNames(names, parents or {}),
-            "matrix": PlotOptions(matrix.ENABLE, matrix.FIGSIZE, subsets[0]),
-            "histogram": PlotOptions(
-                histogram.ENABLE, histogram.FIGSIZE, subsets[1], histogram.TOPK
-            ),
-            "wrong_tag": options.WRONG_PRED_VIS.TAG if options.WRONG_PRED_VIS.ENABLE else "",
-            "wrong_subset": subsets[2],
+            "matrix": plots["CONFUSION_MATRIX"],
+            "histogram": plots["HISTOGRAM"],
+            "wrong": plots["WRONG_PRED_VIS"],
         }
 
     def add_scalars(
@@ -123,24 +110,6 @@ class TensorboardWriter:
         """Write numbers by tag, such as Train/loss."""
         for tag, value in data_dict.items():
             self.writer.add_scalar(tag, float(value), global_step)
-
-    def add_train_stats(self, stats: Mapping[str, Any], global_step: int) -> None:
-        """Write what a training meter's line holds: Train/loss, Train/lr, Train/Top1_err, ..."""
-        self._add_known("Train", stats, global_step)
-
-    def add_val_stats(self, stats: Mapping[str, Any], global_step: int) -> None:
-        """Write what a validation meter's line holds: Val/Top1_err, Val/Top5_err, ..."""
-        self._add_known("Val", stats, global_step)
-
-    def _add_known(self, group: str, stats: Mapping[str, Any], global_step: int) -> None:
-        known = {"top1_err": "Top1_err", "top5_err": "Top5_err", "map": "mAP"}
-        shown = ("loss", "lr", "grad_norm", "videos_per_s", "mean_class_acc", *known)
-        found = {
-            f"{group}/{known.get(name, name)}": value
-            for name, value in stats.items()
-            if name in shown or name.startswith("loss_")
-        }
-        self.add_scalars(found, global_step)
 
     def add_figure(self, figure: Figure, tag: str, global_step: int | None = None) -> None:
         """Write a matplotlib figure."""
@@ -179,10 +148,10 @@ class TensorboardWriter:
         shares = normalize_rows(counts)
         for tag, ids in parts:
             chosen = torch.tensor(list(ids))
-            figure = plot_confusion_matrix(
-                shares[chosen][:, chosen], [names[i] for i in ids], self.matrix.figsize, tag
+            part = shares[chosen][:, chosen]
+            self.add_figure(
+                plot_confusion_matrix(part, [names[i] for i in ids], tag), tag, global_step
             )
-            self.add_figure(figure, tag, global_step)
 
     def _plot_histograms(
         self, shares: Tensor, names: Sequence[str], global_step: int | None
@@ -190,7 +159,7 @@ class TensorboardWriter:
         options = self.histogram
         k = min(options.top_k, len(names))
         for i in range(len(names)) if options.subset is None else options.subset:
-            figure = plot_histogram(shares[i], names, k, options.figsize, names[i])
+            figure = plot_histogram(shares[i], names, k, names[i])
             self.add_figure(figure, f"Top {k} predictions by classes/{names[i]}", global_step)
 
     def plot_saved(self, path: str | Path, global_step: int | None = None) -> None:
@@ -207,15 +176,15 @@ class TensorboardWriter:
             preds: scores B x K.
             labels: int64 B.
         """
+        if not self.wrong.enable:
+            return
         names = self.classes.names
-        guesses = preds.argmax(dim=1).tolist()
-        for i, (guess, label) in enumerate(zip(guesses, labels.tolist())):
-            allowed = self.wrong_subset is None or label in self.wrong_subset
-            if not self.wrong_tag or guess == label or not allowed:
+        for i, (guess, label) in enumerate(zip(preds.argmax(dim=1).tolist(), labels.tolist())):
+            if guess == label or (self.wrong.subset is not None and label not in self.wrong.subset):
                 continue
             true, taken = (names[k] if k < len(names) else str(k) for k in (label, guess))
             for pathway, clips in enumerate(inputs):
-                tag = f"{self.wrong_tag}/Video {self.num_wrong}, Pathway {pathway}: {true}"
+                tag = f"{WRONG_TAG}/Video {self.num_wrong}, Pathway {pathway}: {true}"
                 self.add_video(stretch(clips[i]).unsqueeze(0), f"{tag} (taken for {taken})")
             self.num_wrong += 1
 
@@ -257,12 +226,6 @@ def encode_gif(clip: Tensor, fps: int) -> bytes:
     frames_THWC = clip.detach().cpu().clamp(0, 1).mul(255).round().byte().permute(1, 2, 3, 0)
     images = [Image.fromarray(frame.numpy()) for frame in frames_THWC]
     buffer = io.BytesIO()
-    images[0].save(
-        buffer,
-        format="GIF",
-        save_all=True,
-        append_images=images[1:],
-        duration=round(1000 / fps),
-        loop=0,
-    )
+    more = {"save_all": True, "append_images": images[1:], "duration": round(1000 / fps), "loop": 0}
+    images[0].save(buffer, format="GIF", **more)
     return buffer.getvalue()

@@ -5,7 +5,7 @@ Shapes: T frames, N descriptors, H W image. matplotlib is imported when a pictur
 
 from __future__ import annotations
 
-import os
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.errors import UsageError
+from slowfast.evaluation.results import atomic_write
+from slowfast.visualization.confusion_plot import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +24,8 @@ if TYPE_CHECKING:
 
 _INK, _FAINT = "#22303c", "#7b8794"
 _TINTS = {"spatial": "#0f766e", "temporal": "#b45309"}
-_CELL, _TEXT_WIDTH, _ROW, _PAD = (
-    1.0,
-    3.8,
-    0.44,
-    0.05,
-)  # inches: frame column, descriptor column, map row, gap
+# Inches: frame column, descriptor column, map row, gap.
+_CELL, _TEXT_WIDTH, _ROW, _PAD = 1.0, 3.8, 0.44, 0.05
 
 
 class PlanPanel(NamedTuple):
@@ -71,26 +69,28 @@ def draw_transport_plans(
         UsageError: matplotlib is not installed, or shapes do not fit each other.
     """
     _check(len(frames), panels)
-    figure_class = _import_figure()
     num_frames = len(frames)
     tallest = max(frame.shape[0] / frame.shape[1] for frame in frames)
-    side = _CELL - 2 * _PAD
-    heights = [side * min(1.0, tallest)] + [_ROW * len(panel.descriptors) for panel in panels]
-    above, between, below = 0.92, 0.52, 0.62
-    width = _TEXT_WIDTH + num_frames * _CELL + 0.25
+    heights = [(_CELL - 2 * _PAD) * min(1.0, tallest)]
+    heights += [_ROW * len(panel.descriptors) for panel in panels]
+    above, between, below, right = 0.92, 0.52, 0.62, 0.25
+    width = _TEXT_WIDTH + num_frames * _CELL + right
     height = above + sum(heights) + between * len(panels) + below
-    figure: Figure = figure_class(figsize=(width, height), facecolor="white", dpi=110)
+    figure = new_figure((width, height), facecolor="white", dpi=110)
     figure.text(0.2 / width, 1 - 0.36 / height, title, size=16, weight="bold", color=_INK)
     figure.text(0.2 / width, 1 - 0.66 / height, subtitle, size=9.5, color=_FAINT)
-    top = height - above
-    _draw_frames(figure, frames, seconds, top - heights[0])
-    top -= heights[0]
+    grid = figure.add_gridspec(
+        len(heights), num_frames, height_ratios=heights, wspace=0,
+        hspace=between / (sum(heights) / len(heights)),
+        left=_TEXT_WIDTH / width, right=1 - right / width,
+        bottom=below / height, top=1 - above / height,
+    )  # fmt: skip
+    for t, frame in enumerate(frames):
+        seconds_shown = f"{seconds[t]:.1f} s" if len(seconds) else ""
+        _draw_frame(figure.add_subplot(grid[0, t]), frame, seconds_shown)
     brightest = max(float(frame_shares(panel.plan_TN).max()) for panel in panels)
-    for panel, room in zip(panels, heights[1:]):
-        top -= between + room
-        left, bottom = _TEXT_WIDTH / width, top / height
-        axes = figure.add_axes((left, bottom, num_frames * _CELL / width, room / height))
-        _draw_map(axes, panel, brightest)
+    for row, panel in enumerate(panels, start=1):
+        _draw_map(figure.add_subplot(grid[row, :]), panel, brightest)
     note = (
         "Each column is a frame: how its mass is shared among the descriptors (in per cent). "
         f"Even shares would be {100 / len(panels[0].descriptors):.0f}."
@@ -102,21 +102,9 @@ def draw_transport_plans(
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG (or what the ending of ``path`` says), atomically."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(beside)
-    os.replace(beside, path)
-    return path
-
-
-def _import_figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            "pictures need matplotlib, which is not installed: pip install '.[report]'"
-        ) from None
-    return Figure
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:] or "png")
+    return atomic_write(path, picture.getvalue())
 
 
 def _check(num_frames: int, panels: Sequence[PlanPanel]) -> None:
@@ -131,30 +119,17 @@ def _check(num_frames: int, panels: Sequence[PlanPanel]) -> None:
             )
 
 
-def _draw_frames(
-    figure: Figure,
-    frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-    seconds: Sequence[float],
-    bottom: float,
-) -> None:
-    """Draw the frames in one row, each above its column of the maps."""
-    width, height = figure.get_size_inches()
-    side = _CELL - 2 * _PAD
-    for t, frame in enumerate(frames):
-        left = _TEXT_WIDTH + t * _CELL + _PAD
-        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-        axes.imshow(frame, interpolation="nearest")
-        axes.set(xticks=[], yticks=[], anchor="S")
-        axes.spines[:].set_visible(False)
-        if len(seconds):
-            figure.text(
-                (left + side / 2) / width,
-                (bottom - 0.17) / height,
-                f"{seconds[t]:.1f} s",
-                size=8,
-                color=_FAINT,
-                ha="center",
-            )
+def _draw_frame(axes: Axes, frame: NDArray[np.uint8], below: str) -> None:
+    """Draw a frame above its column of the maps, with some words below it."""
+    axes.imshow(frame, interpolation="nearest")
+    length = frame.shape[1]
+    margin = length * _PAD / (_CELL - 2 * _PAD)
+    axes.set(xlim=(-0.5 - margin, length - 0.5 + margin), xticks=[], yticks=[], anchor="S")
+    axes.spines[:].set_visible(False)
+    axes.annotate(
+        below, (0.5, 0), (0, -12), xycoords="axes fraction", textcoords="offset points",
+        size=8, color=_FAINT, ha="center",
+    )  # fmt: skip
 
 
 def _draw_map(axes: Axes, panel: PlanPanel, brightest: float) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ost.check import check_video
 from ost.cli import call
 from slowfast.datasets.lists.annotations import read_list
+from slowfast.datasets.preparation.verifying import check_video
 from tests.video_files import write_truncated, write_video
 
 main = partial(call, "check")

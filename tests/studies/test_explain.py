@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from slowfast.config import load_cfg
-from slowfast.datasets.demo_actions.clips import random_clip
-from slowfast.datasets.demo_actions.drawing import render
+from slowfast.datasets.demo_actions.drawing import random_clip, render
 from slowfast.datasets.demo_actions.vocabulary import (
     compositions,
     spatial_descriptors,

@@ -1,4 +1,4 @@
-"""Pure drawing: a description of a clip in, its frames out; nothing here reads or writes files.
+"""Pure drawing: a description of a clip, drawn at random, and its frames; no files here.
 
 Shapes: T frames, H W image, I instances of the figure in one frame (two once it has split).
 Lengths are in units of the shorter image side, angles in radians, times run from 0 to 1.
@@ -6,6 +6,7 @@ Lengths are in units of the shorter image side, angles in radians, times run fro
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slowfast.datasets.demo_actions.vocabulary import Composition
+from slowfast.utils.rng import generator
 
 Array = NDArray[np.floating[Any]]
 
@@ -23,6 +25,10 @@ RGB = {
     "blue": (0.12, 0.22, 0.90),
     "yellow": (0.96, 0.88, 0.12),
 }
+SHORT_SIDES = (64, 70, 76, 84, 90)
+ASPECTS = (0.75, 0.8, 1.0, 1.0, 1.25, 1.25)
+RATES = (12, 15, 20, 24, 25, 30)
+SECONDS = (1.0, 3.0)
 
 
 class Poses(NamedTuple):
@@ -60,30 +66,56 @@ class ClipSpec(NamedTuple):
     noise_seed: int
 
 
-def _square(u: Array, v: Array) -> Array:
-    return np.maximum(np.abs(u), np.abs(v)) - 0.80
+def random_clip(composition: Composition, seed: int, index: int) -> ClipSpec:
+    """Describe clip ``index`` of a data set made with ``seed``; a function of its arguments alone.
+
+    >>> red = Composition("red", "square", "spinning")
+    >>> random_clip(red, 0, 7) == random_clip(red, 0, 7)
+    True
+    """
+    rng = generator(seed, index)
+    fps = int(rng.choice(RATES))
+    dimming = rng.uniform(0.75, 1.0)
+    short, aspect = int(rng.choice(SHORT_SIDES)), float(rng.choice(ASPECTS))
+    red, green, blue = (float(np.clip(dimming * v, 0, 1)) for v in RGB[composition.colour])
+    return ClipSpec(
+        composition=composition,
+        num_frames=round(fps * (SECONDS[0] + (SECONDS[1] - SECONDS[0]) * rng.uniform() ** 2)),
+        fps=fps,
+        height=_even(short / min(aspect, 1.0)),
+        width=_even(short * max(aspect, 1.0)),
+        rgb=(red, green, blue),
+        background=str(rng.choice(list(BACKGROUNDS))),
+        background_rgb=(_grey(rng), _grey(rng)),
+        radius=rng.uniform(0.22, 0.32),
+        offset=(rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)),
+        tilt=rng.uniform(-0.12, 0.12),
+        pace=rng.uniform(),
+        heading=rng.uniform(0, 2 * math.pi),
+        shake=rng.uniform(0, 1.5),
+        noise=rng.uniform(0.005, 0.025),
+        noise_seed=int(rng.integers(2**31)),
+    )
 
 
-def _triangle(u: Array, v: Array) -> Array:
-    slant = math.sqrt(3) / 2
-    return np.maximum(v - 0.52, np.maximum(slant * u - 0.5 * v, -slant * u - 0.5 * v) - 0.52)
+def _grey(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return a background colour: of any brightness, but never as vivid as a figure."""
+    return colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0, 0.25), rng.uniform(0.15, 0.9))
 
 
-def _cross(u: Array, v: Array) -> Array:
-    a, b = np.abs(u), np.abs(v)
-    return np.maximum(np.minimum(a, b) - 0.32, np.maximum(a, b) - 1.0)
-
-
-def _moon(u: Array, v: Array) -> Array:
-    return np.maximum(np.hypot(u, v) - 1.0, 0.80 - np.hypot(u - 0.55, v))
+def _even(length: float) -> int:
+    """Round to an even number, as 4:2:0 video needs."""
+    return 2 * round(length / 2)
 
 
 # Signed distance to the outline of a figure of radius 1, negative inside; v points down.
 FIGURES: dict[str, Callable[[Array, Array], Array]] = {
-    "square": _square,
-    "triangle": _triangle,
-    "cross": _cross,
-    "moon": _moon,
+    "square": lambda u, v: np.maximum(abs(u), abs(v)) - 0.80,
+    "triangle": lambda u, v: np.maximum(v, abs(math.sqrt(3) / 2 * u) - 0.5 * v) - 0.52,
+    "cross": lambda u, v: np.maximum(
+        np.minimum(abs(u), abs(v)) - 0.32, np.maximum(abs(u), abs(v)) - 1.0
+    ),
+    "moon": lambda u, v: np.maximum(np.hypot(u, v) - 1.0, 0.80 - np.hypot(u - 0.55, v)),
 }
 
 
@@ -144,23 +176,8 @@ MOTIONS: dict[str, Callable[[ClipSpec, Array], Poses]] = {
 }
 
 
-def _plain(y: Array, x: Array, rng: np.random.Generator) -> Array:
-    return np.zeros_like(x)
-
-
-def _gradient(y: Array, x: Array, rng: np.random.Generator) -> Array:
-    angle = rng.uniform(0, 2 * math.pi)
-    return 0.5 + 0.6 * (x * math.cos(angle) + y * math.sin(angle))
-
-
-def _stripes(y: Array, x: Array, rng: np.random.Generator) -> Array:
-    angle, pitch = rng.uniform(0, math.pi), rng.uniform(4, 8)
-    return 0.5 + 0.5 * np.sin(2 * math.pi * pitch * (x * math.cos(angle) + y * math.sin(angle)))
-
-
-def _checks(y: Array, x: Array, rng: np.random.Generator) -> Array:
-    pitch = rng.uniform(3, 7)
-    return ((np.floor(x * pitch) + np.floor(y * pitch)) % 2).astype(np.float32)
+def _slope(y: Array, x: Array, angle: float) -> Array:
+    return x * math.cos(angle) + y * math.sin(angle)
 
 
 def _clouds(y: Array, x: Array, rng: np.random.Generator) -> Array:
@@ -171,9 +188,20 @@ def _clouds(y: Array, x: Array, rng: np.random.Generator) -> Array:
     return 0.5 + 0.2 * waves
 
 
+def _stripes(y: Array, x: Array, rng: np.random.Generator) -> Array:
+    angle, pitch = rng.uniform(0, math.pi), rng.uniform(4, 8)
+    return 0.5 + 0.5 * np.sin(2 * math.pi * pitch * _slope(y, x, angle))
+
+
+def _checks(y: Array, x: Array, rng: np.random.Generator) -> Array:
+    pitch = rng.uniform(3, 7)
+    return ((np.floor(x * pitch) + np.floor(y * pitch)) % 2).astype(np.float32)
+
+
+# How much of the second background colour each pixel has.
 BACKGROUNDS: dict[str, Callable[[Array, Array, np.random.Generator], Array]] = {
-    "plain": _plain,
-    "gradient": _gradient,
+    "plain": lambda y, x, rng: np.zeros_like(x),
+    "gradient": lambda y, x, rng: 0.5 + 0.6 * _slope(y, x, rng.uniform(0, 2 * math.pi)),
     "stripes": _stripes,
     "checks": _checks,
     "clouds": _clouds,

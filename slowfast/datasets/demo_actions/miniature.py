@@ -1,7 +1,7 @@
 """Miniatures of the benchmark data sets: their layout, names and annotations, with tiny videos.
 
 Real data sets cannot be shipped, so protocols are rehearsed on these: a few true classes, a few
-videos of a moving square each, coloured by class. ``<folder>/annotations`` and ``<folder>/videos``
+videos of each that show one drawn action. ``<folder>/annotations`` and ``<folder>/videos``
 look as the official archives do when they are unpacked.
 """
 
@@ -11,25 +11,30 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import av
 import numpy as np
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from slowfast.datasets.demo_actions.drawing import random_clip, render
+from slowfast.datasets.demo_actions.vocabulary import compositions
+from slowfast.datasets.demo_actions.writer import write_video
+from slowfast.datasets.preparation.class_table import load_table
 from slowfast.errors import UsageError
-from slowfast.utils.rng import generator
 
 HEIGHT, WIDTH, FRAMES, RATE = 48, 64, 16, 12
-CODECS = {".avi": "mpeg4", ".mp4": "libx264", ".webm": "libvpx"}
-OPTIONS = {
-    "mpeg4": {"q": "5"},
-    "libx264": {"crf": "30", "preset": "ultrafast", "threads": "1"},
-    "libvpx": {"crf": "30", "b": "200k", "deadline": "realtime", "cpu-used": "8", "threads": "1"},
+# The encoder of each kind of file in the real data sets, and its options.
+CODECS = {
+    ".avi": ("mpeg4", {"q": "5"}),
+    ".mp4": ("libx264", {"crf": "30", "preset": "ultrafast", "threads": "1"}),
+    ".webm": (
+        "libvpx",
+        {"crf": "30", "b": "200k", "deadline": "realtime", "cpu-used": "8", "threads": "1"},
+    ),
 }
 
 
@@ -58,7 +63,8 @@ class _Writer:
     def video(self, name: str, own: Class) -> None:
         path = self.root / "videos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_video(path, square_clip(own.label, generator(self.seed, own.label, self.count)))
+        frames = class_clip(own.label, self.seed, self.count)
+        write_video(path, frames, RATE, *CODECS[path.suffix])
         self.count += 1
 
     def text(self, name: str, text: str) -> None:
@@ -102,52 +108,23 @@ def choose_classes(folder: Path, count: int) -> list[Class]:
     Half of them are base and half novel classes, or all are in every zero-shot split, where the
     data set has such subsets.
     """
-    with (folder / "classes.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    known = {
-        row["name"]: Class(label, row["name"], row["folder"] or row["name"])
-        for label, row in enumerate(rows)
-    }
-    splits = [_names(path) for path in sorted(folder.glob("zero_shot_split*.txt"))]
+    table = load_table(folder)
+    splits = [table.subset(path.stem) for path in sorted(folder.glob("zero_shot_split*.txt"))]
     if splits:
         names = [name for name in splits[0] if all(name in split for split in splits)]
     elif (folder / "base.txt").exists():
-        base, novel = _names(folder / "base.txt"), _names(folder / "novel.txt")
-        names = [name for pair in zip(base, novel) for name in pair]
+        names = [own for pair in zip(table.subset("base"), table.subset("novel")) for own in pair]
     else:
-        names = list(known)
-    return sorted(known[name] for name in names[:count])
+        names = list(table.names)
+    labels = sorted(table.names.index(name) for name in names[:count])
+    return [Class(label, table.names[label], table.folders[label]) for label in labels]
 
 
-def _names(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
-
-
-def square_clip(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return uint8 T x H x W x 3: a square of the class's colour moves as the class does."""
-    colour = np.array([label * 89 % 200, label * 53 % 200, label * 31 % 200]) + 40
-    angle = label * 0.7
-    frames = np.full((FRAMES, HEIGHT, WIDTH, 3), 16, dtype=np.uint8)
-    frames += rng.integers(0, 12, size=frames.shape, dtype=np.uint8)
-    start = rng.uniform(0.3, 0.5, size=2)
-    for t, frame in enumerate(frames):
-        shift = 0.4 * t / FRAMES * np.array([np.sin(angle), np.cos(angle)])
-        y, x = ((start + shift) * (HEIGHT - 16, WIDTH - 16)).clip(0).astype(int)
-        frame[y : y + 16, x : x + 16] = colour
-    return frames
-
-
-def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
-    """Write frames with the codec that files of this suffix have in the real data sets."""
-    codec = CODECS[path.suffix]
-    with av.open(str(path), "w") as container:
-        stream = cast(VideoStream, container.add_stream(codec, rate=Fraction(RATE)))
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.options = dict(OPTIONS[codec])
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+def class_clip(label: int, seed: int, number: int) -> NDArray[np.uint8]:
+    """Return uint8 T x H x W x 3: video ``number``, which shows the drawn action of the class."""
+    actions = compositions()
+    spec = random_clip(actions[label % len(actions)], seed, number)
+    return render(spec._replace(num_frames=FRAMES, height=HEIGHT, width=WIDTH))
 
 
 def _split(videos: Sequence[str], number: int, test: int) -> tuple[list[str], list[str]]:
@@ -190,21 +167,19 @@ def _hmdb51(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
             writer.text(name, "\n".join(rows) + "\n")
 
 
-def _kinetics(splits: Sequence[str]) -> Callable[[_Writer, Sequence[Class], Sizes], None]:
-    def write(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
-        for split in splits:
-            table = io.StringIO()
-            rows = csv.writer(table)
-            rows.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
-            for own in classes:
-                for i in range(sizes.train if split == "train" else sizes.test):
-                    video = youtube_id(f"{own.name} {split} {i}")
-                    rows.writerow([own.folder, video, i, i + 10, split])
-                    name = f"{split}/{own.folder}/{video}_{i:06d}_{i + 10:06d}.mp4"
-                    writer.video(name, own)
-            writer.text(f"{split}.csv", table.getvalue())
-
-    return write
+def _kinetics(
+    writer: _Writer, classes: Sequence[Class], sizes: Sizes, splits: Sequence[str] = ("val",)
+) -> None:
+    for split in splits:
+        table = io.StringIO()
+        rows = csv.writer(table)
+        rows.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
+        for own in classes:
+            for i in range(sizes.train if split == "train" else sizes.test):
+                video = youtube_id(f"{own.name} {split} {i}")
+                rows.writerow([own.folder, video, i, i + 10, split])
+                writer.video(f"{split}/{own.folder}/{video}_{i:06d}_{i + 10:06d}.mp4", own)
+        writer.text(f"{split}.csv", table.getvalue())
 
 
 def youtube_id(key: str) -> str:
@@ -219,9 +194,7 @@ def _ssv2(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> None:
     for split, count in (("train", sizes.train), ("validation", sizes.test)):
         rows = []
         for own in classes:
-            template = own.name.replace("something", "[something]").replace(
-                "Something", "[Something]"
-            )
+            template = re.sub("([Ss]omething)", r"[\1]", own.name)
             for _ in range(count):
                 video += 1
                 rows.append({"id": str(video), "label": own.name.lower(), "template": template,
@@ -243,10 +216,9 @@ def _activitynet(writer: _Writer, classes: Sequence[Class], sizes: Sizes) -> Non
     writer.text("activity_net.v1-3.min.json", json.dumps({"database": database}, indent=1))
 
 
-Layout = Callable[[_Writer, Sequence[Class], Sizes], None]
-LAYOUTS: dict[str, Layout] = {
-    "kinetics400": _kinetics(("train", "val")),
-    "kinetics600": _kinetics(("val",)),  # zero-shot tests only
+LAYOUTS: dict[str, Callable[[_Writer, Sequence[Class], Sizes], None]] = {
+    "kinetics400": partial(_kinetics, splits=("train", "val")),
+    "kinetics600": _kinetics,  # zero-shot tests only: no training videos
     "ucf101": _ucf101,
     "hmdb51": _hmdb51,
     "ssv2": _ssv2,

@@ -8,6 +8,8 @@ of the same words: the spatio ones name what one frame can show, the temporal on
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 COLOURS = ("red", "green", "blue", "yellow")
@@ -114,3 +116,30 @@ def temporal_descriptors(composition: Composition) -> tuple[str, ...]:
     """
     thing = f"{composition.colour} {composition.shape}"
     return tuple(step.format(thing=thing) for step in _MOTION_STEPS[composition.motion])
+
+
+def texts() -> dict[str, str]:
+    """Return class list, split and descriptors as the files of ``label_db``, by their names.
+
+    >>> sorted(texts())[:2]
+    ['classes.csv', 'descriptors/spatial_4.json']
+    """
+    classes = compositions()
+    rows = "".join(f"{number},{c.name}\n" for number, c in enumerate(classes))
+    spatial = {c.name: spatial_descriptors(c) for c in classes}
+    temporal = {c.name: temporal_descriptors(c) for c in classes}
+    return {
+        "classes.csv": "id,name\n" + rows,
+        "seen.txt": "".join(f"{c.name}\n" for c in classes if not c.is_unseen),
+        "unseen.txt": "".join(f"{c.name}\n" for c in classes if c.is_unseen),
+        "descriptors/spatial_4.json": json.dumps(spatial, indent=1) + "\n",
+        "descriptors/temporal_4.json": json.dumps(temporal, indent=1) + "\n",
+    }
+
+
+def write_texts(folder: str | Path) -> None:
+    """Write all text files below ``folder``."""
+    for name, content in texts().items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")

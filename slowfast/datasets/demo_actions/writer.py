@@ -1,4 +1,4 @@
-"""Writes the demo data set: H.264 files, list files, and a mark when all of it is there.
+"""Writes the demo data set: H.264 files, list files, and a mark that says which it is.
 
 While the data set is being made its folder is called ``NAME.partial``; each file is written beside
 and renamed, so that a run which was killed continues where it stopped. The folder gets its name
@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from slowfast.datasets.demo_actions.clips import random_clip
-from slowfast.datasets.demo_actions.drawing import render
+from slowfast.datasets.demo_actions.drawing import random_clip, render
 from slowfast.datasets.demo_actions.vocabulary import Composition, compositions
 from slowfast.datasets.generators import GENERATOR_REGISTRY
 from slowfast.errors import DataError
+from slowfast.evaluation.results import atomic_write
 
 MARK = "dataset.json"
 VERSION = 1  # of the drawings: raise it when the same seed gives other videos
+# One thread: the file is then the same on every machine with this encoder.
+H264 = {"crf": "25", "preset": "superfast", "threads": "1"}
 
 
 class Sizes(NamedTuple):
@@ -73,24 +76,29 @@ def plan(sizes: Sizes) -> dict[str, list[_Job]]:
     }
 
 
-def write_video(path: Path, frames: NDArray[np.uint8], fps: int) -> None:
-    """Write frames (uint8 T x H x W x 3, H and W even) as H.264 in an mp4 file, atomically."""
-    beside = path.with_suffix(".tmp")
-    with av.open(str(beside), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps)
+def write_video(
+    path: Path,
+    frames: NDArray[np.uint8],
+    fps: int,
+    codec: str = "libx264",
+    options: Mapping[str, str] = H264,
+) -> None:
+    """Write frames (uint8 T x H x W x 3, H and W even) atomically.
+
+    Args:
+        path: its ending names the container.
+        frames: RGB.
+        fps: frame rate.
+        codec: FFmpeg's name of the encoder, with its ``options``.
+    """
+    beside = path.with_name(f".{path.name}")
+    with av.open(str(beside), "w") as container:
+        stream = cast(VideoStream, container.add_stream(codec, rate=fps, options=dict(options)))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        # One thread: the file is then the same on every machine with this encoder.
-        stream.options = {"crf": "25", "preset": "superfast", "threads": "1"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    os.replace(beside, path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    beside = path.with_suffix(".tmp")
-    beside.write_text(text)
     os.replace(beside, path)
 
 
@@ -144,16 +152,14 @@ def demo_actions(
     for part in lists:
         (partial / "videos" / part).mkdir(parents=True, exist_ok=True)
     # Clips of an interrupted run with other settings must not be taken for ours.
-    if (begun := partial / "begun.json").is_file() and json.loads(begun.read_text()) != description:
+    if (mark := partial / MARK).is_file() and json.loads(mark.read_text()) != description:
         for old in (partial / "videos").rglob("*.mp4"):
             old.unlink()
-    _write_text(begun, json.dumps(description))
+    atomic_write(mark, json.dumps(description))
     _write_clips(partial, [job for jobs in lists.values() for job in jobs], seed, workers, report)
     for part, jobs in lists.items():
         lines = "".join(f"{job.name} {job.label}\n" for job in jobs)
-        _write_text(partial / f"{part}.csv", lines)
-    begun.unlink()
-    _write_text(partial / MARK, json.dumps(description))
+        atomic_write(partial / f"{part}.csv", lines)
     if folder.is_dir():
         folder.rmdir()  # it is empty: rename would refuse it on some systems
     os.replace(partial, folder)
@@ -161,11 +167,7 @@ def demo_actions(
 
 
 def _write_clips(
-    folder: Path,
-    jobs: list[_Job],
-    seed: int,
-    workers: int,
-    report: Callable[[int, int], None],
+    folder: Path, jobs: list[_Job], seed: int, workers: int, report: Callable[[int, int], None]
 ) -> None:
     """Write the clips that do not exist yet, several at a time."""
 

@@ -13,43 +13,28 @@ final newline do no harm.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import numpy as np
 
 from slowfast.datasets.lists.file_lookup import absent, find_by_name
+from slowfast.datasets.lists.lines import VIDEO_SUFFIXES, Entries, parse_lines
 from slowfast.datasets.lists.video_list import PathArray, VideoList
 from slowfast.errors import DataError, UsageError
+from slowfast.text.labels import parse_json
 from slowfast.utils.logging import get_logger
 
 __all__ = ["PathArray", "VideoList", "read_list"]
 
 logger = get_logger(__name__)
 KINDS = ("auto", "video", "frames")
-SEPARATORS = {"\t": "tab", ",": "comma", " ": "blank"}
-# Looked at to recognise the separator; all lines are checked afterwards.
-SAMPLE_LINES = 1000
 # A list of lines may begin with a bracket too: names of HMDB-51 do.
 JSON_START = re.compile(r'\s*(\[\s*([\[{"]|\d*\s*\]?\s*$)|\{\s*["}])')
-VIDEO_SUFFIXES = (
-    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg"),
-    *(".flv", ".wmv", ".ts", ".3gp", ".ogv", ".gif"),
-)
-
-
-class _Entries(NamedTuple):
-    """The parsed content of a list, before files are looked up."""
-
-    paths: list[str]
-    labels: list[Any]
-    num_frames: list[int] | None
-    lines: list[int]
 
 
 def read_list(
@@ -94,7 +79,7 @@ def read_list(
     if JSON_START.match(text):
         entries = _parse_json(path, text)
     else:
-        entries = _parse_lines(path, text, separator, kind, labels_of)
+        entries = parse_lines(path, text, separator=separator, kind=kind, is_label=labels_of.fits)
     if not entries.paths:
         raise DataError(f"{path}: the list is empty; expected lines like 'folder/video.mp4 3'")
     labels = labels_of.numbers(entries.labels, entries.lines)
@@ -140,14 +125,17 @@ class _Labels:
 
     def numbers(self, labels: Sequence[Any], lines: Sequence[int]) -> np.ndarray:
         """Return int64 labels; raises DataError for the first that is wrong."""
-        names = self.classes
+        known = self.classes
         try:
-            if names:
-                values = [names[label] if label in names else int(label) for label in labels]
-            else:
-                values = list(map(int, labels))
+            values = [known[label] if label in known else int(label) for label in labels]
         except (ValueError, TypeError):
-            self._refuse(labels, lines)
+            bad = next(i for i, label in enumerate(labels) if not self.fits(str(label)))
+            expected = "an integer or a class name" if known else "an integer"
+            near = difflib.get_close_matches(str(labels[bad]), known, n=1)
+            hint = f"; nearest class: {near[0]!r}" if near else ""
+            raise DataError(
+                f"{self.path}:{lines[bad]}: the label is {labels[bad]!r}, expected {expected}{hint}"
+            ) from None
         numbers = np.array(values, dtype=np.int64)
         wrong = (numbers < 0) | ((numbers >= self.limit) if self.limit else False)
         if wrong.any():
@@ -159,136 +147,19 @@ class _Labels:
             )
         return numbers
 
-    def _refuse(self, labels: Sequence[Any], lines: Sequence[int]) -> NoReturn:
-        bad = next(i for i, label in enumerate(labels) if not self.fits(str(label)))
-        expected = "an integer or a class name" if self.classes else "an integer"
-        near = difflib.get_close_matches(str(labels[bad]), self.classes, n=1)
-        hint = f"; nearest class: {near[0]!r}" if near else ""
-        raise DataError(
-            f"{self.path}:{lines[bad]}: the label is {labels[bad]!r}, expected {expected}{hint}"
-        )
 
-
-def _split(line: str, separator: str) -> list[str]:
-    if separator == " ":
-        return line.split()
-    return [part.strip() for part in line.split(separator)]
-
-
-def _parse_lines(path: str, text: str, separator: str, kind: str, labels_of: _Labels) -> _Entries:
-    numbered = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not numbered:
-        return _Entries([], [], None, [])
-    lines = [line.strip() for _, line in numbered]
-    numbers = [i for i, _ in numbered]
-    if separator in ("", " "):
-        separator = _recognise(lines[:SAMPLE_LINES], labels_of.fits) or " "
-        if separator != " ":
-            logger.info("%s: fields are separated by %s", path, SEPARATORS[separator])
-    rows = [_split(line, separator) for line in lines]
-    width = _check_widths(path, rows, numbers, lines, separator, labels_of.fits)
-    paths = [row[0] for row in rows]
-    if "" in paths:
-        raise DataError(f"{path}:{numbers[paths.index('')]}: the path is empty")
-    labels = [row[-1] for row in rows] if width > 1 else [0] * len(rows)
-    if width == 1:
-        logger.warning("%s: no line has a label; all videos get label 0", path)
-    counts = _frame_counts(path, rows, numbers, kind)
-    return _Entries(paths, labels, counts, numbers)
-
-
-def _recognise(lines: Sequence[str], fits: Callable[[str], bool]) -> str:
-    """Return the separator that parts every line into a path and a label, or ""."""
-    for middle_is_number in (True, False):
-        for separator in SEPARATORS:
-            rows = [_split(line, separator) for line in lines]
-            if len({len(row) for row in rows}) != 1 or len(rows[0]) not in (2, 3):
-                continue
-            if not all(fits(row[-1]) for row in rows):
-                continue
-            if len(rows[0]) == 2 or not middle_is_number or all(r[1].isdecimal() for r in rows):
-                return separator
-    return ""
-
-
-def _check_widths(
-    path: str,
-    rows: list[list[str]],
-    numbers: list[int],
-    lines: list[str],
-    separator: str,
-    fits: Callable[[str], bool],
-) -> int:
-    """Return the number of fields that all lines have; raises DataError if they differ."""
-    widths = Counter(map(len, rows))
-    width = widths.most_common(1)[0][0]
-    other = _recognise(lines[:SAMPLE_LINES], fits)
-    if len(widths) == 1 and 1 <= width <= 3 and not (width == 1 and other):
-        return width
-    usual = width if 1 <= width <= 3 and not (width == 1 and other) else 0
-    bad = next(i for i, row in enumerate(rows) if len(row) != usual)
-    shown = SEPARATORS.get(separator, repr(separator))
-    hint = ""
-    if other and other != separator:
-        hint = (
-            f"; with DATA.PATH_LABEL_SEPARATOR {other!r} ({SEPARATORS[other]}) the list can be read"
-        )
-    elif len(rows[bad]) > 3:
-        hint = "; paths that contain the separator need another one, such as a tab"
-    raise DataError(
-        f"{path}:{numbers[bad]}: {len(rows[bad])} fields separated by {shown}, "
-        f"expected {f'{usual} as in other lines' if usual else 'path and label'}{hint}"
-    )
-
-
-def _frame_counts(
-    path: str, rows: list[list[str]], numbers: list[int], kind: str
-) -> list[int] | None:
-    """Return the middle fields as frame counts if the list is one of frame folders, else None."""
-    three = len(rows[0]) == 3
-    if kind == "video":
-        return None
-    if kind == "auto" and not (three and _looks_like_folders(rows)):
-        return None
-    if not three:
-        raise DataError(
-            f"{path}:{numbers[0]}: {len(rows[0])} fields; a list of frame folders needs three: "
-            "folder, number of frames, label"
-        )
-    bad = next((i for i, row in enumerate(rows) if not row[1].isdecimal()), None)
-    if bad is not None:
-        raise DataError(
-            f"{path}:{numbers[bad]}: the number of frames is {rows[bad][1]!r}, expected an integer"
-        )
-    return [int(row[1]) for row in rows]
-
-
-def _looks_like_folders(rows: list[list[str]]) -> bool:
-    return all(
-        row[1].isdecimal() and os.path.splitext(row[0])[1].lower() not in VIDEO_SUFFIXES
-        for row in rows[:SAMPLE_LINES]
-    )
-
-
-def _parse_json(path: str, text: str) -> _Entries:
-    try:
-        table = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+def _parse_json(path: str, text: str) -> Entries:
+    table = parse_json(text, path, DataError)
     if isinstance(table, dict):
         table = [{"filename": name, "label": label} for name, label in table.items()]
-    paths: list[str] = []
-    labels: list[Any] = []
-    for number, entry in enumerate(table, 1):
-        name, label = _json_entry(path, number, entry)
-        paths.append(name)
-        labels.append(label)
-    return _Entries(paths, labels, None, list(range(1, len(paths) + 1)))
+    entries = [_json_entry(path, number, entry) for number, entry in enumerate(table, 1)]
+    paths, labels = [name for name, _ in entries], [label for _, label in entries]
+    return Entries(paths, labels, None, list(range(1, len(paths) + 1)))
 
 
 def _json_entry(path: str, number: int, entry: Any) -> tuple[str, Any]:
-    name = entry.get("filename", entry.get("path")) if isinstance(entry, dict) else None
-    label = entry.get("label") if isinstance(entry, dict) else None
+    facts = entry if isinstance(entry, dict) else {}
+    name, label = facts.get("filename", facts.get("path")), facts.get("label")
     if isinstance(label, list) and len(label) == 1:
         label = label[0]
     if not isinstance(name, str) or not name or not isinstance(label, int | str):
@@ -306,21 +177,17 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
     folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
     if labels_of.classes and (unknown := [f for f in folders if f not in labels_of.classes]):
         raise DataError(f"{root}: folder {unknown[0]!r} is not among the class names")
-    names = tuple(labels_of.classes) or tuple(folders)
-    paths: list[str] = []
-    labels: list[int] = []
-    for folder in folders:
-        found = sorted(
-            str(file)
-            for file in Path(root, folder).rglob("*")
-            if file.suffix.lower() in VIDEO_SUFFIXES
-        )
-        paths += found
-        labels += [names.index(folder)] * len(found)
-    if not paths:
+    numbers = labels_of.classes or {folder: label for label, folder in enumerate(folders)}
+    found = [
+        (path, numbers[folder])
+        for folder in folders
+        for path in sorted(map(str, Path(root, folder).rglob("*")))
+        if os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
+    ]
+    if not found:
         raise DataError(f"{root}: no videos; expected class folders with video files in them")
-    numbers = labels_of.numbers(labels, range(1, len(labels) + 1))
-    return VideoList(PathArray(paths), numbers, class_names=names)
+    paths, labels = zip(*found)
+    return VideoList(PathArray(paths), labels_of.numbers(labels, range(1, len(labels) + 1)))
 
 
 def _locate(
@@ -330,24 +197,25 @@ def _locate(
     gone = absent(paths)
     if not gone:
         return paths, []
-    lookup = find_by_name(paths, gone, root)
-    if lookup.found:
+    found = find_by_name(paths, gone, root)
+    if found:
         logger.info(
             "%s: %d of %d files are not where they are listed and were found by name under %s",
-            path, len(lookup.found), len(paths), root,
+            path, len(found), len(paths), root,
         )  # fmt: skip
-        listed, paths = paths, [lookup.found.get(i, name) for i, name in enumerate(paths)]
+        listed, paths = paths, [found.get(i, name) for i, name in enumerate(paths)]
         _refuse_shared(path, listed, paths, labels)
-    first = ", ".join(paths[i] for i in lookup.missing[:3])
-    if len(lookup.missing) == len(paths):
+    missing = [i for i in gone if i not in found]
+    first = ", ".join(paths[i] for i in missing[:3])
+    if len(missing) == len(paths):
         raise DataError(
             f"{path}: none of the {len(paths)} listed files exists, nor any of that name under "
             f"{root} (first: {first}); set DATA.PATH_PREFIX to the folder of the videos"
         )
-    if lookup.missing:
-        logger.warning("%s: %d of %d listed files are missing: %s%s", path, len(lookup.missing),
-                       len(paths), first, ", ..." if len(lookup.missing) > 3 else "")  # fmt: skip
-    return paths, lookup.missing
+    if missing:
+        logger.warning("%s: %d of %d listed files are missing: %s%s", path, len(missing),
+                       len(paths), first, ", ..." if len(missing) > 3 else "")  # fmt: skip
+    return paths, missing
 
 
 def _refuse_shared(path: str, listed: list[str], paths: list[str], labels: np.ndarray) -> None:

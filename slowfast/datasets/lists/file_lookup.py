@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 from slowfast.errors import DataError
-
-
-class Lookup(NamedTuple):
-    """What became of the listed files that are not where the list says.
-
-    ``found``: position in the list -> the path that has the same base name; ``missing``: positions
-    that were found nowhere.
-    """
-
-    found: dict[int, str]
-    missing: list[int]
 
 
 def absent(paths: Iterable[str]) -> list[int]:
@@ -40,29 +28,33 @@ def _names(folder: str) -> set[str]:
         return set()
 
 
-def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> Lookup:
+def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> dict[int, str]:
     """Look for the files at ``positions`` by their base names anywhere under ``root``.
 
     Of several files of that name, the one whose path ends with the listed path is taken. A file
     that stands for an entry of its own (``paths`` at other positions) stands for no other: names
     such as ``0001`` occur in every class folder.
 
+    Returns:
+        by position the path that has the same base name, where there is one.
+
     Raises:
         DataError: several files fit a listed name.
     """
-    wanted = {os.path.basename(paths[i].rstrip("/")) for i in positions}
-    gone = set(positions)
+    gone = {i: os.path.basename(paths[i].rstrip("/")) for i in positions}
+    wanted = set(gone.values())
     own = {
         os.path.realpath(path)
         for i, path in enumerate(paths)
         if i not in gone and os.path.basename(path.rstrip("/")) in wanted
     }
-    places = _walk(root, wanted)
+    places: dict[str, list[str]] = {}
+    for folder, folders, files in walk(root):
+        for name in wanted.intersection((*files, *folders)):
+            places.setdefault(name, []).append(os.path.join(folder, name))
     found: dict[int, str] = {}
-    missing: list[int] = []
-    for i in positions:
-        places_of = places.get(os.path.basename(paths[i].rstrip("/")), [])
-        fits = [place for place in places_of if os.path.realpath(place) not in own]
+    for i, name in gone.items():
+        fits = [place for place in places.get(name, []) if os.path.realpath(place) not in own]
         if len(fits) > 1:
             fits = _longest_match(paths[i], fits)
         if len(fits) > 1:
@@ -73,9 +65,7 @@ def find_by_name(paths: Sequence[str], positions: Sequence[int], root: str) -> L
             )
         if fits:
             found[i] = fits[0]
-        else:
-            missing.append(i)
-    return Lookup(found, missing)
+    return found
 
 
 def _longest_match(path: str, fits: list[str]) -> list[str]:
@@ -90,9 +80,8 @@ def _longest_match(path: str, fits: list[str]) -> list[str]:
     return [fit for fit in fits if shared(fit) == best]
 
 
-def _walk(root: str, wanted: set[str]) -> dict[str, list[str]]:
-    """Return where the ``wanted`` names lie under ``root``; links to folders are followed once."""
-    places: dict[str, list[str]] = {}
+def walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield as os.walk does, folders sorted; links to folders are followed, but each one once."""
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -101,6 +90,4 @@ def _walk(root: str, wanted: set[str]) -> dict[str, list[str]]:
             continue
         seen.add(real)
         folders.sort()
-        for name in wanted.intersection((*files, *folders)):
-            places.setdefault(name, []).append(os.path.join(folder, name))
-    return places
+        yield folder, folders, files

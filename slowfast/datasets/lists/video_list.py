@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,7 +47,6 @@ class VideoList:
         num_frames: for kind "frames" how many images each folder holds, else None.
         lines: line (or JSON entry) of each video in its list, counted from 1, where there is one.
         kind: "video" or "frames".
-        class_names: of a tree of class folders.
         missing: positions of videos that were not found when the list was read.
     """
 
@@ -56,8 +55,7 @@ class VideoList:
     num_frames: np.ndarray | None = None
     lines: np.ndarray | None = None
     kind: str = "video"
-    class_names: tuple[str, ...] = ()
-    missing: tuple[int, ...] = field(default=())
+    missing: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         assert len(self.paths) == len(self.labels), (len(self.paths), len(self.labels))

@@ -6,14 +6,14 @@ import csv
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from slowfast.errors import DataError, UsageError
 from slowfast.text.labels import load_classes, shorten
 
-LABELS = ("right", "published")
+PUBLISHED = "classes_published.csv"
 
 
 def key(text: str) -> str:
@@ -38,15 +38,15 @@ class ClassTable:
     names: tuple[str, ...]
     folders: tuple[str, ...]
     path: Path
-    _exact: Mapping[str, int] = field(init=False, repr=False, compare=False)
-    _loose: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        keys = [key(folder) for folder in self.folders]
-        counts = Counter(keys)
-        loose = {k: i for i, k in enumerate(keys) if counts[k] == 1}
-        object.__setattr__(self, "_exact", {name: i for i, name in enumerate(self.folders)})
-        object.__setattr__(self, "_loose", loose)
+    @cached_property
+    def _exact(self) -> dict[str, int]:
+        return {folder: label for label, folder in enumerate(self.folders)}
+
+    @cached_property
+    def _loose(self) -> dict[str, int]:
+        counts = Counter(map(key, self.folders))
+        return {key(f): label for f, label in self._exact.items() if counts[key(f)] == 1}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -67,13 +67,23 @@ class ClassTable:
             raise DataError(f"{where}: {self.path} has no class {spelling!r}{hint}")
         return label
 
-    def subset(self, names: Iterable[str], where: Path) -> list[int]:
-        """Return the labels of ``names``; raises UsageError if the table lacks one."""
+    def subset(self, subset: str) -> dict[str, int]:
+        """Return the classes that a file beside ours lists, with their labels, in its order.
+
+        ``<subset>.txt``, or ``<subset>_published.txt`` where our names are the published ones and
+        that file exists. Raises UsageError for no such file, or a name that we lack.
+        """
+        folder = self.path.parent
+        path = folder / f"{subset}{'_published' * (self.path.name == PUBLISHED)}.txt"
+        path = path if path.exists() else folder / f"{subset}.txt"
+        if not path.exists():
+            known = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none"
+            raise UsageError(f"{path}: no such subset of classes; known for {folder.name}: {known}")
         numbers = {name: label for label, name in enumerate(self.names)}
-        names = list(names)
+        names = load_classes(path).names
         if unknown := [name for name in names if name not in numbers]:
-            raise UsageError(f"{where}: not among the classes of {self.path}: {shorten(unknown)}")
-        return [numbers[name] for name in names]
+            raise UsageError(f"{path}: not among the classes of {self.path}: {shorten(unknown)}")
+        return {name: numbers[name] for name in names}
 
     def exchanged(self) -> list[int]:
         """Return the labels whose name is the spelling of another class's files.
@@ -88,7 +98,7 @@ def load_table(folder: Path, labels: str = "right") -> ClassTable:
 
     Raises UsageError when there is no such file.
     """
-    path = folder / ("classes_published.csv" if labels == "published" else "classes.csv")
+    path = folder / (PUBLISHED if labels == "published" else "classes.csv")
     if labels == "published" and folder.is_dir() and not path.exists():
         raise UsageError(f"--labels published: {folder.name} has no published variant ({path})")
     names = load_classes(path).names

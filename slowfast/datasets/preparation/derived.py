@@ -2,87 +2,68 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import NamedTuple
 
 from slowfast.datasets.preparation.class_table import ClassTable
-from slowfast.datasets.preparation.few_shot import draw_shots
-from slowfast.datasets.preparation.writing import Video
-from slowfast.errors import UsageError
-from slowfast.text.labels import load_classes
+from slowfast.datasets.preparation.entries import Video
+from slowfast.errors import DataError, UsageError
 
-Lists = Mapping[str, Sequence[Video]]
+
+class ClassList(NamedTuple):
+    """The videos of a list, and the names of the classes that their labels count."""
+
+    videos: Sequence[Video]
+    names: Sequence[str]
+
+
+Lists = Mapping[str, ClassList]
 # Data sets of three splits: the first one has the plain names.
 PLAIN = {"train": "train_split1", "val": "test_split1", "test": "test_split1"}
 
 
-def plain_names(lists: Lists) -> dict[str, list[Video]]:
+def plain_names(lists: Lists) -> dict[str, ClassList]:
     """Return train, val and test of data sets whose lists are numbered: those of split 1."""
     return {
-        plain: list(lists[numbered]) for plain, numbered in PLAIN.items()
+        plain: lists[numbered] for plain, numbered in PLAIN.items()
         if plain not in lists and numbered in lists
     }  # fmt: skip
 
 
-def subset_path(folder: Path, subset: str, labels: str) -> Path:
-    """Return the file of a subset's names, of the published variant where one is asked for.
-
-    Raises UsageError when there is none.
-    """
-    published = folder / f"{subset}_published.txt"
-    path = published if labels == "published" and published.exists() else folder / f"{subset}.txt"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none"
-        raise UsageError(f"{path}: no such subset of classes; known for {folder.name}: {known}")
-    return path
-
-
-def restrict(videos: Sequence[Video], labels: Sequence[int]) -> list[Video]:
-    """Return the videos of the classes ``labels``, counted by their positions in it.
-
-    >>> restrict([Video("a.avi", 4), Video("b.avi", 2), Video("c.avi", 3)], [2, 4])
-    [Video(path='a.avi', label=1, frames=None), Video(path='b.avi', label=0, frames=None)]
-    """
-    position = {label: i for i, label in enumerate(labels)}
-    return [v._replace(label=position[v.label]) for v in videos if v.label in position]
-
-
-def subset_lists(
-    lists: Lists, classes: ClassTable, folder: Path, *, labels: str, zero_shot_from: str
-) -> tuple[dict[str, list[Video]], dict[str, Sequence[str]]]:
-    """Return base_train, base_val, novel_val and zero_shot_splitN, and the class names of each.
+def subset_lists(lists: Lists, classes: ClassTable, zero_shot_from: str) -> dict[str, ClassList]:
+    """Return base_train, base_val, novel_val and zero_shot_splitN, labels counted within each.
 
     Args:
         lists: with train and val.
-        classes: of the data set.
-        folder: of label_db, with base.txt, novel.txt, zero_shot_splitN.txt.
-        labels: "right" or "published".
+        classes: of the data set; files of subsets lie beside theirs.
         zero_shot_from: the list that the zero-shot splits are cut from.
     """
     plan = [("base", "train", "base_train"), ("base", "val", "base_val")]
     plan.append(("novel", "val", "novel_val"))
-    plan += [
-        (path.stem, zero_shot_from, path.stem) for path in sorted(folder.glob("zero_shot_*.txt"))
-    ]
-    out: dict[str, list[Video]] = {}
-    names: dict[str, Sequence[str]] = {}
+    folder = classes.path.parent
+    zero_shot = sorted(path.stem for path in folder.glob("zero_shot_*.txt"))
+    plan += [(subset, zero_shot_from, subset) for subset in zero_shot]
+    out: dict[str, ClassList] = {}
     for subset, source, target in plan:
         if source not in lists or not (folder / f"{subset}.txt").exists():
             continue
-        path = subset_path(folder, subset, labels)
-        names[target] = load_classes(path).names
-        out[target] = restrict(lists[source], classes.subset(names[target], path))
-    return out, names
+        own = classes.subset(subset)
+        position = {label: i for i, label in enumerate(own.values())}
+        videos = [
+            video._replace(label=position[video.label])
+            for video in lists[source].videos
+            if video.label in position
+        ]
+        out[target] = ClassList(videos, tuple(own))
+    return out
 
 
 def few_shot_lists(
-    lists: Lists,
-    names: Mapping[str, Sequence[str]],
-    *,
-    shots: Sequence[int],
-    seeds: Sequence[int],
-    partial: bool,
-) -> dict[str, list[Video]]:
+    lists: Lists, *, shots: Sequence[int], seeds: Sequence[int], partial: bool
+) -> dict[str, ClassList]:
     """Return ``<list>_<K>shot_seed<S>`` of train and base_train (or the only list there is).
 
     Raises:
@@ -90,19 +71,50 @@ def few_shot_lists(
         UsageError: there is no training list to draw from.
     """
     sources = [name for name in ("train", "base_train") if name in lists]
+    sources = sources or list(lists) * (len(lists) == 1)
     if shots and not sources:
-        sources = list(lists) if len(lists) == 1 else []
-        if not sources:
-            raise UsageError("--shots: there is no training list to draw from; add train to "
-                             "--splits")  # fmt: skip
-    out: dict[str, list[Video]] = {}
-    for source in sources:
-        videos = lists[source]
-        for count in shots:
-            for seed in seeds:
-                chosen = draw_shots(
-                    [video.path for video in videos], [video.label for video in videos],
-                    shots=count, seed=seed, names=names[source], partial=partial,
-                )  # fmt: skip
-                out[f"{source}_{count}shot_seed{seed}"] = [videos[i] for i in chosen]
-    return out
+        raise UsageError("--shots: there is no training list to draw from; add train to --splits")
+    return {
+        f"{source}_{count}shot_seed{seed}": ClassList(
+            draw_shots(lists[source], shots=count, seed=seed, partial=partial), lists[source].names
+        )
+        for source in sources
+        for count in shots
+        for seed in seeds
+    }
+
+
+def draw_shots(source: ClassList, *, shots: int, seed: int, partial: bool = False) -> list[Video]:
+    """Return ``shots`` videos per class, drawn without replacement, in class order.
+
+    Every video has a place in a random order of its class that depends on the seed and its file
+    name alone (SHA-256), and the first K are taken. So K = 2 is within K = 4, folders and suffixes
+    do not matter, and where a video is missing only itself is replaced.
+
+    Args:
+        source: the training list.
+        shots: K, the videos of each class.
+        seed: another seed gives another, independent draw.
+        partial: classes without any video are left out; else each class needs K videos.
+
+    Raises:
+        DataError: a class has fewer than K videos.
+
+    >>> videos = [Video("a.avi", 1), Video("b.avi", 0), Video("c.avi", 1)]
+    >>> [v.path for v in draw_shots(ClassList(videos, ["run", "sit"]), shots=1, seed=1)]
+    ['b.avi', 'a.avi']
+    """
+    by_class: dict[int, dict[str, Video]] = defaultdict(dict)
+    for video in source.videos:
+        stem = os.path.splitext(os.path.basename(video.path))[0]
+        rank = hashlib.sha256(f"{seed}:{stem}".encode("utf-8", "surrogateescape")).hexdigest()
+        by_class[video.label].setdefault(rank, video)
+    drawn = [label for label in range(len(source.names)) if label in by_class or not partial]
+    few = [label for label in drawn if len(by_class[label]) < shots]
+    if few:
+        first = ", ".join(f"{source.names[i]!r} has {len(by_class[i])}" for i in few[:3])
+        raise DataError(
+            f"{len(few)} classes have fewer than {shots} training videos for {shots} shots: "
+            f"{first}{', ...' if len(few) > 3 else ''}; get the missing videos or draw fewer"
+        )
+    return [by_class[label][rank] for label in drawn for rank in sorted(by_class[label])[:shots]]

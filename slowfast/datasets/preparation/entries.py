@@ -1,12 +1,13 @@
-"""What the annotation readers give: named videos with labels, in named lists."""
+"""What the annotation readers give and the lists hold, and the reading of annotation files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slowfast.errors import DataError
+from slowfast.text.labels import parse_json
 
 SPLITS = ("train", "val", "test")
 
@@ -34,13 +35,26 @@ class Annotations(NamedTuple):
     notes: list[str]
 
 
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Return (number, text) of the lines that are not empty; a byte order mark and CRLF are cut.
+class Video(NamedTuple):
+    """A line of a list to write; ``frames`` for folders of images."""
 
-    Raises DataError when the file is missing or cannot be read.
+    path: str
+    label: int
+    frames: int | None = None
+
+
+def list_text(videos: Sequence[Video]) -> str:
+    """Return the lines of a list: ``path label``, or ``folder frames label``.
+
+    Fields are parted by a tab when a path holds a blank (Kinetics' class folders), else by a blank;
+    the reader of lists recognises both.
+
+    >>> list_text([Video("a.avi", 0), Video("b.avi", 1)])
+    'a.avi 0\\nb.avi 1\\n'
     """
-    text = read_text(path)
-    return [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    separator = "\t" if any(" " in video.path for video in videos) else " "
+    rows = ((v.path, *(() if v.frames is None else (v.frames,)), v.label) for v in videos)
+    return "".join(separator.join(map(str, row)) + "\n" for row in rows)
 
 
 def read_text(path: Path) -> str:
@@ -56,30 +70,33 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: the annotation file cannot be read ({error.strerror})") from None
 
 
-def find_folder(root: Path, inside: Sequence[str], has: str) -> Path:
-    """Return ``root``, or the one of its folders ``inside``, that holds a file fitting ``has``.
+def read_lines(path: Path) -> list[tuple[str, str]]:
+    """Return ("file:line", text) of the lines that are not empty; raises as ``read_text``."""
+    lines = enumerate(read_text(path).splitlines(), 1)
+    return [(f"{path}:{number}", line.strip()) for number, line in lines if line.strip()]
 
-    Raises DataError when none does.
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file; raises DataError with the line that is wrong."""
+    return parse_json(read_text(path), path, DataError)
+
+
+def find_files(root: Path, *patterns: str) -> list[Path]:
+    """Return the files below ``root`` that fit the first pattern which any file fits.
+
+    ``root`` may also be the file itself. Raises DataError when there is none.
     """
-    for folder in (root, *(root / name for name in inside)):
-        if any(folder.glob(has)):
-            return folder
-    looked = ", ".join(["there", *(f"in {name}/" for name in inside)])
-    raise DataError(f"{root}: no annotation file {has} (looked {looked}); check --annotations")
-
-
-def one_of(root: Path, patterns: Iterable[str], what: str) -> Path:
-    """Return the only file below ``root`` that fits one of ``patterns``, tried in order.
-
-    Raises DataError when there is none, or several fit the same pattern.
-    """
-    patterns = list(patterns)
     if root.is_file():
-        return root
+        return [root]
     for pattern in patterns:
-        found = sorted(root.glob(pattern))
-        if len(found) > 1:
-            raise DataError(f"{root}: {found[0].name} and {found[1].name} both fit {what}")
-        if found:
-            return found[0]
-    raise DataError(f"{root}: no annotation file of {what}; looked for {', '.join(patterns)}")
+        if found := sorted(root.glob(pattern)):
+            return found
+    raise DataError(f"{root}: no annotation file {' or '.join(patterns)}; check --annotations")
+
+
+def find_file(root: Path, *patterns: str) -> Path:
+    """Return the only file that ``find_files`` finds; raises DataError for none or several."""
+    first, *others = find_files(root, *patterns)
+    if others:
+        raise DataError(f"{root}: {first.name} and {others[0].name} are both there; keep one")
+    return first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -11,29 +12,27 @@ from typing import NamedTuple
 
 from slowfast.datasets.preparation.class_table import ClassTable, load_table
 from slowfast.datasets.preparation.derived import (
+    ClassList,
     few_shot_lists,
     plain_names,
     subset_lists,
-    subset_path,
 )
-from slowfast.datasets.preparation.entries import SPLITS, Annotations, Entry
-from slowfast.datasets.preparation.proof import Proof, prove
-from slowfast.datasets.preparation.published import read_published
-from slowfast.datasets.preparation.report import ListFacts, Report
-from slowfast.datasets.preparation.resolving import FileIndex, resolve
-from slowfast.datasets.preparation.sources import (
-    OFFICIAL_SIZES,
-    READERS,
+from slowfast.datasets.preparation.entries import SPLITS, Annotations, Entry, Video, list_text
+from slowfast.datasets.preparation.official import OFFICIAL_SIZES, READERS
+from slowfast.datasets.preparation.proof import (
     check_coverage,
     drop_repeats,
     labels_by_stem,
     overlaps,
+    prove,
 )
+from slowfast.datasets.preparation.published import read_published
+from slowfast.datasets.preparation.report import ListFacts, Report
+from slowfast.datasets.preparation.resolving import FileIndex, Resolution, resolve
 from slowfast.datasets.preparation.trimming import Cut, target_name, trim_all
 from slowfast.datasets.preparation.verifying import verify
-from slowfast.datasets.preparation.writing import Video, list_text, sha256, write_text
 from slowfast.errors import DataError, UsageError
-from slowfast.text.labels import load_classes
+from slowfast.evaluation.results import atomic_write
 
 Lists = dict[str, list[Entry]]
 
@@ -77,59 +76,17 @@ class Request:
             raise UsageError("--subset and --name belong to --published; subsets of official lists "
                              "are written without being asked for")  # fmt: skip
 
-    @property
-    def class_folder(self) -> Path:
-        """Folder of the data set's classes and subsets."""
-        return self.label_db / self.dataset
 
+class _Source(NamedTuple):
+    """What the annotation says.
 
-class _Sources:
-    """Entries of the lists and what their labels mean.
-
-    ``names``: classes in the order that the labels count; ``table_labels``: the label of each in
+    ``names``: classes in the order that the labels of ``lists`` count, with the label of each in
     the whole data set; ``known``: official labels by file name, for proving published lists.
     """
 
-    def __init__(self, request: Request, classes: ClassTable, report: Report) -> None:
-        self.known: Mapping[str, int] = {}
-        self.names: Sequence[str] = classes.names
-        self.table_labels: Sequence[int] = range(len(classes))
-        official = self._official(request, classes) if request.annotations else None
-        if request.published:
-            annotations = self._published(request, classes)
-            self.known = labels_by_stem(official) if official else {}
-        else:
-            assert official
-            annotations = official
-            report.notes += check_coverage(official, classes, request.partial)
-        report.notes += annotations.notes
-        report.annotations = {str(p): sha256(p.read_bytes()) for p in annotations.files}
-        self.lists, report.duplicates = drop_repeats(
-            annotations.lists, keep=request.published is not None
-        )
-
-    def _official(self, request: Request, classes: ClassTable) -> Annotations:
-        assert request.annotations
-        if not request.annotations.exists():
-            raise DataError(f"{request.annotations}: no such annotation file or folder")
-        return READERS[request.dataset](request.annotations, classes, request.splits)
-
-    def _published(self, request: Request, classes: ClassTable) -> Annotations:
-        assert request.published
-        if request.subset:
-            path = subset_path(request.class_folder, request.subset, request.labels)
-            self.names = load_classes(path).names
-            self.table_labels = classes.subset(self.names, path)
-        entries = read_published(request.published, request.published_style, len(self.names))
-        name = request.name or request.published.stem
-        return Annotations({name: entries}, [request.published], [])
-
-
-class _Found(NamedTuple):
-    """Listed name -> relative path, and the number of images of paths that are folders."""
-
-    paths: dict[str, str]
-    images: dict[str, int]
+    lists: Lists
+    names: Mapping[str, int]
+    known: Mapping[str, int]
 
 
 def prepare(request: Request) -> Report:
@@ -143,80 +100,94 @@ def prepare(request: Request) -> Report:
             too few videos for few shots; no list is written then.
         UsageError: the request does not fit the data set.
     """
-    classes = load_table(request.class_folder, request.labels)
+    classes = load_table(request.label_db / request.dataset, request.labels)
     report = Report(request.dataset, request.labels, str(classes.path), str(request.videos))
-    sources = _Sources(request, classes, report)
-    segments = {name for name in sources.lists if name.endswith("_segments")}
-    plain = {name: entries for name, entries in sources.lists.items() if name not in segments}
+    source = _read(request, classes, report)
+    segments = {name: own for name, own in source.lists.items() if name.endswith("_segments")}
+    plain = {name: own for name, own in source.lists.items() if name not in segments}
     found = _find(request, plain, report)
-    _prove(sources, plain, found, classes, report)
+    _prove(source, plain, found, classes, report)
     _check(request, found, report)
-    lists = {name: _videos(entries, found, report) for name, entries in plain.items()}
-    for split in request.trim_splits if request.trim else ():
-        name = f"{split}_segments"
+    videos = {name: _videos(own, found, report) for name, own in plain.items()}
+    for name in (f"{split}_segments" for split in request.trim_splits if request.trim):
         if name in segments:
-            lists[name] = _trim(request, sources.lists[name], found, report)
-    report.overlaps = overlaps({name: [v.path for v in own] for name, own in lists.items()})
-    listed = {name: len(sources.lists[name]) for name in lists}
-    names: dict[str, Sequence[str]] = dict.fromkeys(lists, sources.names)
+            videos[name] = _trim(request, segments[name], found, report)
+    report.overlaps = overlaps({name: [v.path for v in own] for name, own in videos.items()})
+    lists = {name: ClassList(own, tuple(source.names)) for name, own in videos.items()}
     if not request.published:
-        for target, videos in plain_names(lists).items():
-            lists[target], names[target] = videos, sources.names
-        own, own_names = subset_lists(
-            lists, classes, request.class_folder, labels=request.labels,
-            zero_shot_from=request.zero_shot_from,
-        )  # fmt: skip
-        lists.update(own)
-        names.update(own_names)
-    shots = few_shot_lists(
-        lists, names, shots=request.shots, seeds=request.seeds, partial=request.partial
+        lists |= plain_names(lists)
+        lists |= subset_lists(lists, classes, request.zero_shot_from)
+    lists |= few_shot_lists(
+        lists, shots=request.shots, seeds=request.seeds, partial=request.partial
     )
-    names.update({name: names[name.rsplit("_", 2)[0]] for name in shots})
-    _write(request, {**lists, **shots}, names, listed, report)
+    listed = {name: len(source.lists[name]) for name in videos}
+    _write(request, lists, listed, report)
     return report
 
 
-def _find(request: Request, lists: Lists, report: Report) -> _Found:
-    index = FileIndex(request.videos)
+def _read(request: Request, classes: ClassTable, report: Report) -> _Source:
+    names: Mapping[str, int] = {name: label for label, name in enumerate(classes.names)}
+    known: Mapping[str, int] = {}
+    annotations: Annotations | None = None
+    if request.annotations:
+        if not request.annotations.exists():
+            raise DataError(f"{request.annotations}: no such annotation file or folder")
+        annotations = READERS[request.dataset](request.annotations, classes, request.splits)
+    if request.published:
+        known = labels_by_stem(annotations) if annotations else known
+        names = classes.subset(request.subset) if request.subset else names
+        entries = read_published(request.published, request.published_style, len(names))
+        name = request.name or request.published.stem
+        annotations = Annotations({name: entries}, [request.published], [])
+    elif annotations:
+        report.notes += check_coverage(annotations, classes, request.partial)
+    assert annotations, "Request refuses neither"
+    report.notes += annotations.notes
+    report.annotations = {str(p): _sha256(p.read_bytes()) for p in annotations.files}
+    lists, report.duplicates = drop_repeats(annotations.lists, keep=request.published is not None)
+    return _Source(lists, names, known)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _find(request: Request, lists: Lists, report: Report) -> Resolution:
     entries = [entry for own in lists.values() for entry in own]
-    resolution = resolve([entry.name for entry in entries], index)
-    report.found = resolution.how
-    report.unlisted = resolution.unlisted
-    report.missing = resolution.missing
-    report.ambiguous = resolution.ambiguous
-    images = {p: index.images[p] for p in resolution.found.values() if p in index.images}
-    if images and len(images) != len(set(resolution.found.values())):
+    found = resolve([entry.name for entry in entries], FileIndex(request.videos))
+    report.found, report.unlisted = found.how, found.unlisted
+    report.missing, report.ambiguous = found.missing, found.ambiguous
+    if found.images and len(found.images) != len(set(found.paths.values())):
         raise DataError(
-            f"{request.videos}: {len(images)} of {len(resolution.found)} listed videos are folders "
-            "of images, the others video files; keep them in separate folders"
+            f"{request.videos}: {len(found.images)} of {len(found.paths)} listed videos are "
+            "folders of images, the others video files; keep them in separate folders"
         )
     for entry in entries:
-        path = resolution.found.get(entry.name, "")
-        if path in images and images[path] < (entry.frames or 0):
-            report.broken[path] = f"{entry.frames} images are listed, {images[path]} are there"
-    return _Found(resolution.found, images)
+        path = found.paths.get(entry.name, "")
+        there = found.images.get(path)
+        if there is not None and there < (entry.frames or 0):
+            report.broken[path] = f"{entry.frames} images are listed, {there} are there"
+    return found
 
 
 def _prove(
-    sources: _Sources, lists: Lists, found: _Found, classes: ClassTable, report: Report
+    source: _Source, lists: Lists, found: Resolution, classes: ClassTable, report: Report
 ) -> None:
-    total = Proof()
-    for name, entries in lists.items():
-        pairs = [
-            (found.paths[entry.name], sources.table_labels[entry.label])
+    labels = tuple(source.names.values())
+    pairs = {
+        name: [
+            (found.paths[entry.name], labels[entry.label])
             for entry in entries
             if entry.name in found.paths
         ]
-        proof = prove(name, pairs, classes, sources.known)
-        total.proven += proof.proven
-        total.silent += proof.silent
-        total.odd += proof.odd
-        total.notes = proof.notes
-    report.proof = asdict(total)
-    report.notes += total.notes
+        for name, entries in lists.items()
+    }
+    proof = prove(pairs, classes, source.known)
+    report.proof = asdict(proof)
+    report.notes += proof.notes
 
 
-def _check(request: Request, found: _Found, report: Report) -> None:
+def _check(request: Request, found: Resolution, report: Report) -> None:
     result = verify(
         found.paths.values(), str(request.videos), request.out,
         mode=request.check, workers=request.workers, progress=request.progress,
@@ -228,7 +199,7 @@ def _check(request: Request, found: _Found, report: Report) -> None:
     }  # fmt: skip
 
 
-def _videos(entries: Sequence[Entry], found: _Found, report: Report) -> list[Video]:
+def _videos(entries: Sequence[Entry], found: Resolution, report: Report) -> list[Video]:
     paths = [(found.paths.get(entry.name), entry.label) for entry in entries]
     return [
         Video(path, label, found.images.get(path))
@@ -237,7 +208,9 @@ def _videos(entries: Sequence[Entry], found: _Found, report: Report) -> list[Vid
     ]
 
 
-def _trim(request: Request, entries: Sequence[Entry], found: _Found, report: Report) -> list[Video]:
+def _trim(
+    request: Request, entries: Sequence[Entry], found: Resolution, report: Report
+) -> list[Video]:
     """Cut the segments of good videos and return the list of the files."""
     assert request.trim
     cuts: list[Cut] = []
@@ -262,23 +235,19 @@ def _trim(request: Request, entries: Sequence[Entry], found: _Found, report: Rep
 
 
 def _write(
-    request: Request,
-    lists: Mapping[str, Sequence[Video]],
-    names: Mapping[str, Sequence[str]],
-    listed: Mapping[str, int],
-    report: Report,
+    request: Request, lists: Mapping[str, ClassList], listed: Mapping[str, int], report: Report
 ) -> None:
     sizes = OFFICIAL_SIZES.get(request.dataset, {})
-    for name, videos in lists.items():
-        text = list_text(videos)
-        write_text(request.out / f"{name}.csv", text)
+    for name, (videos, names) in lists.items():
+        data = list_text(videos).encode("utf-8", "surrogateescape")
+        atomic_write(request.out / f"{name}.csv", data)
+        shown = len({video.label for video in videos})
         report.lists[name] = ListFacts(
             listed=listed.get(name, len(videos)), written=len(videos), official=sizes.get(name, 0),
-            classes=len({video.label for video in videos}), num_classes=len(names[name]),
-            sha256=sha256(text.encode("utf-8", "surrogateescape")),
+            classes=shown, num_classes=len(names), sha256=_sha256(data),
         )  # fmt: skip
-        if (few := report.lists[name].classes) < len(names[name]) and not request.partial:
-            report.notes.append(f"{name}.csv has no video of {len(names[name]) - few} classes")
-    data = json.dumps(report.as_json(), indent=1)
-    write_text(request.out / "report.json", data + "\n")
-    write_text(request.out / "report.txt", report.as_text())
+        if shown < len(names) and not request.partial:
+            report.notes.append(f"{name}.csv has no video of {len(names) - shown} classes")
+    atomic_write(request.out / "report.json", json.dumps(report.as_json(), indent=1) + "\n")
+    text = report.as_text().encode("utf-8", "surrogateescape")
+    atomic_write(request.out / "report.txt", text)

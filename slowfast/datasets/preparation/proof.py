@@ -1,16 +1,19 @@
-"""Prove labels against what folders and file names say."""
+"""Prove labels against what folders and file names say, and lists against each other."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from slowfast.datasets.preparation.class_table import ClassTable
+from slowfast.datasets.preparation.entries import Annotations, Entry
 from slowfast.errors import DataError
+from slowfast.text.labels import shorten
 
 UCF_FILE = re.compile(r"v_(.+)_g\d+_c\d+")
 # HMDB-51: title_class_body_camera_people_view_quality_number
@@ -28,10 +31,11 @@ class Evidence(NamedTuple):
 
 @dataclass
 class Proof:
-    """What became of the labels of a list.
+    """What became of the labels of all lists.
 
     ``proven``: videos whose naming agrees; ``silent``: videos whose naming says nothing; ``odd``:
-    single videos whose title speaks for another class than the official list.
+    single videos whose title speaks for another class than the official list; ``notes``: class
+    names that are exchanged.
     """
 
     proven: int = 0
@@ -49,7 +53,7 @@ def evidence(path: str, classes: ClassTable, known: Mapping[str, int]) -> list[E
         known: labels of the official annotation by file name without suffix.
     """
     place = PurePosixPath(path)
-    stem = place.stem if place.suffix else place.name
+    stem = place.stem
     found: list[Evidence] = []
     if stem in known:
         found.append(Evidence(known[stem], "official annotation"))
@@ -72,34 +76,43 @@ def _suffix(title: str, classes: ClassTable) -> int | None:
 
 
 def prove(
-    where: str,
-    videos: Iterable[tuple[str, int]],
+    lists: Mapping[str, Iterable[tuple[str, int]]],
     classes: ClassTable,
     known: Mapping[str, int] | None = None,
 ) -> Proof:
-    """Compare the labels of (path, label) pairs with their naming.
+    """Compare the labels of the (path, label) pairs of each list with their naming.
 
     A title of HMDB-51 that ends in another class's name is reported; only when most videos of a
     label speak for another class is that a contradiction.
 
     Raises:
-        DataError: folders, file names or the official annotation contradict labels; the first few
-            videos are named.
+        DataError: folders, file names or the official annotation (``known``) contradict labels; the
+            first few videos are named.
     """
-    proof = Proof()
+    proof = Proof(notes=_exchanged(classes))
+    for name, videos in lists.items():
+        _prove_list(name, videos, classes, known or {}, proof)
+    return proof
+
+
+def _prove_list(
+    where: str,
+    videos: Iterable[tuple[str, int]],
+    classes: ClassTable,
+    known: Mapping[str, int],
+    proof: Proof,
+) -> None:
     wrong: list[str] = []
     doubts: dict[int, list[str]] = defaultdict(list)
     sizes: Counter[int] = Counter()
     for path, label in videos:
         sizes[label] += 1
-        found = evidence(path, classes, known or {})
+        found = evidence(path, classes, known)
         certain = [item for item in found if item.certain]
         against = [item for item in certain or found if item.label != label]
-        if not found:
-            proof.silent += 1
-        elif not against:
-            proof.proven += 1
-        else:
+        proof.silent += not found
+        proof.proven += bool(found) and not against
+        if against:
             text = (f"{path} has label {label} ({classes.folders[label]!r}), its "
                     f"{against[0].reason} says {classes.folders[against[0].label]!r}")  # fmt: skip
             (wrong if certain else doubts[label]).append(text)
@@ -111,8 +124,6 @@ def prove(
             f"{where}: labels contradict the videos: {'; '.join(wrong[:SHOWN])}{more}. The list "
             "counts classes in another order, or videos lie in wrong folders"
         )
-    proof.notes += _exchanged(classes)
-    return proof
 
 
 def _exchanged(classes: ClassTable) -> list[str]:
@@ -126,3 +137,58 @@ def _exchanged(classes: ClassTable) -> list[str]:
         f"labels agree with the videos, but published names are exchanged for {len(labels)} "
         f"classes: {pairs}; texts of these names are scored against the other class's videos"
     ]
+
+
+def check_coverage(annotations: Annotations, classes: ClassTable, partial: bool) -> list[str]:
+    """Return a note about classes that no list has; without ``partial`` that is a DataError."""
+    seen = {entry.label for entries in annotations.lists.values() for entry in entries}
+    absent = [classes.names[label] for label in range(len(classes)) if label not in seen]
+    if not absent:
+        return []
+    text = f"{len(absent)} of {len(classes)} classes are in no list: {shorten(absent)}"
+    if not partial:
+        raise DataError(f"{text}; annotation files are missing (--partial if that is intended)")
+    return [text]
+
+
+def drop_repeats(
+    lists: Mapping[str, Sequence[Entry]], *, keep: bool
+) -> tuple[dict[str, list[Entry]], list[str]]:
+    """Return the lists without videos that a list names again, and a line about each of those.
+
+    ``keep``: only report them (published lists stay as they are).
+    """
+    out: dict[str, list[Entry]] = {}
+    repeats: list[str] = []
+    for list_name, entries in lists.items():
+        first: dict[tuple[str, object], Entry] = {}
+        out[list_name] = []
+        for entry in entries:
+            before = first.setdefault((entry.name, entry.segment), entry)
+            if before is not entry:
+                other = f" with label {before.label}" * (before.label != entry.label)
+                repeats.append(f"{entry.source}: {entry.name} is listed before{other}")
+            if before is entry or keep:
+                out[list_name].append(entry)
+    return out, repeats
+
+
+def overlaps(lists: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return how many videos a training list shares with the test lists of its split."""
+    found: dict[str, int] = {}
+    for name, paths in lists.items():
+        part, _, split = name.partition("_")
+        for other in ("val", "test") if part == "train" else ():
+            tested = "_".join(filter(None, (other, split)))
+            if common := set(paths).intersection(lists.get(tested, ())):
+                found[f"{name} and {tested}"] = len(common)
+    return found
+
+
+def labels_by_stem(annotations: Annotations) -> dict[str, int]:
+    """Return labels by file name without suffix; videos with several labels are left out."""
+    labels: dict[str, set[int]] = defaultdict(set)
+    for entries in annotations.lists.values():
+        for entry in entries:
+            labels[os.path.splitext(os.path.basename(entry.name))[0]].add(entry.label)
+    return {stem: own.pop() for stem, own in labels.items() if len(own) == 1}

@@ -6,6 +6,7 @@ or ``folder frames label``. Open-VCLIP, FROSTER, STDD: ``Class/file,label``.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +15,18 @@ from slowfast.errors import DataError, UsageError
 
 
 class _Style(NamedTuple):
-    """How a line is parted, and the number of fields that it may have."""
+    """How a line looks: to people, and as an expression with the parts name, frames, label."""
 
-    separator: str
-    widths: tuple[int, ...]
     form: str
+    pattern: re.Pattern[str]
 
 
 STYLES = {
-    "vifi_clip": _Style(" ", (2,), "file label"),
-    "text4vis": _Style(" ", (2, 3), "file label, or folder frames label"),
-    "stdd": _Style(",", (2, 3), "Class/file,label"),
+    "vifi_clip": _Style("file label", re.compile(r"([^ ]+)() +(\d+)")),
+    "text4vis": _Style(
+        "file label, or folder frames label", re.compile(r"([^ ]+?)(?: +(\d+))? +(\d+)")
+    ),
+    "stdd": _Style("Class/file,label", re.compile(r"(.+?)(?:,\s*\d+)?()\s*,\s*(\d+)")),
 }
 
 
@@ -43,12 +45,23 @@ def read_published(path: Path, style: str, num_classes: int) -> list[Entry]:
     rows = read_lines(path)
     if not rows:
         raise DataError(f"{path}: the list is empty")
-    if style == "auto":
-        style = _recognise(rows[0][1])
+    style = _recognise(rows[0][1]) if style == "auto" else style
     if style not in STYLES:
-        known = ", ".join(("auto", *STYLES))
-        raise UsageError(f"--published-style {style!r}; known: {known}")
-    return [_entry(path, line, text, STYLES[style], num_classes) for line, text in rows]
+        raise UsageError(f"--published-style {style!r}; known: {', '.join(('auto', *STYLES))}")
+    form, pattern = STYLES[style]
+    entries: list[Entry] = []
+    for where, text in rows:
+        match = pattern.fullmatch(text)
+        if match is None:
+            raise DataError(f"{where}: {text!r}, expected {form!r}")
+        name, frames, label = match.groups()
+        if int(label) >= num_classes:
+            raise DataError(
+                f"{where}: label {int(label)}, expected 0..{num_classes - 1}; name the classes "
+                "that the list counts with --subset"
+            )
+        entries.append(Entry(name, int(label), where, frames=int(frames) if frames else None))
+    return entries
 
 
 def _recognise(text: str) -> str:
@@ -57,26 +70,6 @@ def _recognise(text: str) -> str:
     >>> _recognise("Rad,schlag_0.avi 3"), _recognise("a/b 20 3"), _recognise("a/b.avi,3")
     ('vifi_clip', 'text4vis', 'stdd')
     """
-    last = text.rpartition(",")[2].strip()
-    if "," in text and last.isdecimal():
+    if STYLES["stdd"].pattern.fullmatch(text):
         return "stdd"
     return "text4vis" if len(text.split()) == 3 else "vifi_clip"
-
-
-def _entry(path: Path, line: int, text: str, style: _Style, num_classes: int) -> Entry:
-    where = f"{path}:{line}"
-    name, _, label = text.rpartition(style.separator)
-    name, frames = name.strip(), None
-    if 3 in style.widths:
-        rest, _, middle = name.rpartition(style.separator)
-        if rest and middle.strip().isdecimal():
-            name = rest.strip()
-            frames = int(middle) if style.separator == " " else None
-    if not name or not label.strip().isdecimal() or (" " in name and style.separator == " "):
-        raise DataError(f"{where}: {text!r}, expected {style.form!r}")
-    if int(label) >= num_classes:
-        raise DataError(
-            f"{where}: label {int(label)}, expected 0..{num_classes - 1}; name the classes that "
-            "the list counts with --subset"
-        )
-    return Entry(name, int(label), where, frames=frames)

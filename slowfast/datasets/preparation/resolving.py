@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from slowfast.datasets.lists.annotations import VIDEO_SUFFIXES
+from slowfast.datasets.lists.file_lookup import walk
+from slowfast.datasets.lists.lines import VIDEO_SUFFIXES
 from slowfast.datasets.preparation.class_table import key
 from slowfast.errors import DataError
 
@@ -56,14 +57,8 @@ class FileIndex:
         return "missing", []
 
     def _walk(self) -> Iterable[str]:
-        seen: set[str] = set()
-        for folder, folders, files in os.walk(self.root, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for folder, folders, files in walk(self.root):
+            folders[:] = [name for name in folders if not name.startswith(".")]
             inside = os.path.relpath(folder, self.root).replace(os.sep, "/")
             prefix = "" if inside == "." else f"{inside}/"
             visible = [name for name in sorted(files) if not name.startswith(".")]
@@ -89,16 +84,17 @@ def count_images(names: Iterable[str]) -> int:
 class Resolution(NamedTuple):
     """Where each listed name lies.
 
-    ``found``: listed name -> relative path; ``missing``: names without a file; ``ambiguous``: names
+    ``paths``: listed name -> relative path; ``missing``: names without a file; ``ambiguous``: names
     that several files fit; ``how``: counts of "exact", "by name", "other suffix"; ``unlisted``:
-    number of files that nothing lists.
+    number of files that nothing lists; ``images``: how many a found path has that is a folder.
     """
 
-    found: dict[str, str]
+    paths: dict[str, str]
     missing: list[str]
     ambiguous: dict[str, list[str]]
     how: dict[str, int]
     unlisted: int
+    images: dict[str, int]
 
 
 def resolve(names: Iterable[str], index: FileIndex) -> Resolution:
@@ -129,7 +125,8 @@ def resolve(names: Iterable[str], index: FileIndex) -> Resolution:
             f"one of the {len(index.paths)} that are: {min(index.paths)}); check --videos"
         )
     unlisted = len(index.paths) - len({*found.values()}.union(*ambiguous.values()))
-    return Resolution(found, missing, ambiguous, dict(how), unlisted)
+    images = {path: index.images[path] for path in found.values() if path in index.images}
+    return Resolution(found, missing, ambiguous, dict(how), unlisted, images)
 
 
 def _nearest(name: str, paths: list[str]) -> list[str]:

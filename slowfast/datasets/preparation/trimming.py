@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from slowfast.datasets.reading.packet_scan import UNREADABLE
+from slowfast.datasets.reading.packet_scan import UNREADABLE, reason
 from slowfast.errors import DecodeError
 from slowfast.utils.progress import progress_line
 
@@ -41,24 +41,24 @@ def trim_all(cuts: Sequence[Cut], *, workers: int, progress: str = "auto") -> di
     """Make the files that do not exist yet; return target -> problem of those that failed."""
     todo = [cut for cut in dict.fromkeys(cuts) if not os.path.exists(cut.target)]
     problems: dict[str, str] = {}
+
+    def attempt(cut: Cut) -> str:
+        try:
+            trim(cut)
+        except DecodeError as error:
+            return error.reason
+        return ""
+
     # Threads suffice: decoder and encoder release the interpreter lock.
     with (
         progress_line(progress, len(todo), "cutting segments", log_period=100) as line,
         ThreadPoolExecutor(max(1, workers)) as pool,
     ):
-        for cut, problem in zip(todo, pool.map(_try, todo)):
+        for cut, problem in zip(todo, pool.map(attempt, todo)):
             if problem:
                 problems[cut.target] = problem
             line.advance(1)
     return problems
-
-
-def _try(cut: Cut) -> str:
-    try:
-        trim(cut)
-    except DecodeError as error:
-        return error.reason
-    return ""
 
 
 def trim(cut: Cut) -> None:
@@ -73,8 +73,7 @@ def trim(cut: Cut) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.tmp")
     try:
-        count = _encode_file(cut, beside)
-        if not count:
+        if not _encode_file(cut, beside):
             raise DecodeError(cut.source, f"no frame from {cut.start} to {cut.end} seconds")
         os.replace(beside, target)
     finally:
@@ -86,8 +85,7 @@ def _encode_file(cut: Cut, path: Path) -> int:
         with av.open(cut.source, metadata_errors="replace") as source:
             return _encode(source, cut, path)
     except UNREADABLE as error:
-        reason = str(getattr(error, "strerror", None) or error).splitlines()[0]
-        raise DecodeError(cut.source, f"cannot be cut ({reason})") from error
+        raise DecodeError(cut.source, f"cannot be cut ({reason(error)})") from error
 
 
 def _encode(source: Any, cut: Cut, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Check many videos in parallel, and remember those that were checked."""
+"""Whether videos can be used: checked in parallel, and remembered from run to run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slowfast.datasets.preparation.checking import Verdict, check_video
-from slowfast.datasets.preparation.writing import write_text
+import cv2
+
+from slowfast.datasets.preparation.resolving import IMAGE_SUFFIXES, count_images
+from slowfast.datasets.reading.decoder import VideoReader
+from slowfast.errors import DecodeError
+from slowfast.evaluation.results import atomic_write
 from slowfast.utils.logging import get_logger
 from slowfast.utils.progress import progress_line
 
@@ -20,6 +24,14 @@ logger = get_logger(__name__)
 MODES = ("none", "quick", "full")
 CACHE_NAME = "verified.json"
 CHUNK = 8
+
+
+class Verdict(NamedTuple):
+    """What the check of one video gave; ``problem`` is empty for a good one."""
+
+    path: str
+    frames: int
+    problem: str
 
 
 class Verification(NamedTuple):
@@ -32,49 +44,67 @@ class Verification(NamedTuple):
     remembered: int
 
 
-class _Cache:
-    """Verdicts by relative path; one counts while size and time of the file are unchanged."""
+def check_video(path: str, *, quick: bool = False, min_frames: int = 1) -> Verdict:
+    """Open ``path``, count its frames and decode all of them (``quick``: the first and last).
 
-    def __init__(self, path: Path, root: str) -> None:
-        self.path, self.root = path, root
-        self.entries: dict[str, Any] = {}
-        try:
-            self.entries = json.loads(path.read_text(encoding="utf-8"))["videos"]
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            logger.warning("%s cannot be used (%s): everything is checked again", path, error)
+    A folder is taken for one of images: its first and last are read (else all of them).
+    """
+    try:
+        if os.path.isdir(path):
+            frames, problem = _check_images(path, quick)
+        else:
+            frames, problem = _check_frames(path, quick)
+    except DecodeError as error:
+        return Verdict(path, 0, error.reason)
+    except OSError as error:
+        return Verdict(path, 0, f"cannot be read ({error.strerror or error})")
+    short = f"only {frames} frames" if frames < min_frames else ""
+    return Verdict(path, frames, problem or short)
 
-    def stamp(self, path: str) -> list[int]:
-        """Return size and time of a file; zeros when it is gone."""
-        try:
-            state = os.stat(os.path.join(self.root, path))
-        except OSError:
-            return [0, 0]
-        return [state.st_size, state.st_mtime_ns]
 
-    def get(self, path: str, mode: str) -> Verdict | None:
-        """Return what an earlier check that was at least as thorough found."""
-        entry = self.entries.get(path)
-        if entry is None or entry["stamp"] != self.stamp(path):
-            return None
-        known_bad = bool(entry["problem"])
-        if not known_bad and MODES.index(entry["mode"]) < MODES.index(mode):
-            return None
-        if known_bad and MODES.index(entry["mode"]) > MODES.index(mode):
-            return None
-        return Verdict(path, entry["frames"], entry["problem"])
+def _check_frames(path: str, quick: bool) -> tuple[int, str]:
+    with VideoReader(path) as reader:
+        n = reader.num_frames
+        reader.read([0, n - 1])
+        frames = n if quick else reader.count_decodable()
+    return frames, f"{n} frames are listed, {frames} can be decoded" if frames < n else ""
 
-    def put(self, verdict: Verdict, mode: str) -> None:
-        """Keep a verdict on a path that is relative to the root."""
-        self.entries[verdict.path] = {
-            "stamp": self.stamp(verdict.path), "mode": mode,
-            "frames": verdict.frames, "problem": verdict.problem,
-        }  # fmt: skip
 
-    def save(self) -> None:
-        """Write the cache beside and rename it."""
-        write_text(self.path, json.dumps({"version": 1, "videos": self.entries}, indent=0))
+def _check_images(folder: str, quick: bool) -> tuple[int, str]:
+    names = sorted(n for n in os.listdir(folder) if n.lower().endswith(IMAGE_SUFFIXES))
+    for name in {names[0], names[-1]} if quick and names else names:
+        if cv2.imread(os.path.join(folder, name)) is None:
+            return 0, f"image {name} cannot be decoded"
+    return count_images(names), ""
+
+
+def _remembered(path: Path) -> dict[str, Any]:
+    """Return what earlier runs found, by the video's relative path."""
+    try:
+        videos: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["videos"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        logger.warning("%s cannot be used (%s): everything is checked again", path, error)
+        return {}
+    return videos
+
+
+def _stamp(path: str) -> list[int]:
+    """Return size and time of a file; zeros when it is gone."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return [0, 0]
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _holds(entry: dict[str, Any] | None, stamp: list[int], mode: str) -> bool:
+    """Whether an earlier finding still counts: good if as thorough, bad if no more thorough."""
+    if entry is None or entry["stamp"] != stamp:
+        return False
+    more = MODES.index(entry["mode"]) - MODES.index(mode)
+    return more <= 0 if entry["problem"] else more >= 0
 
 
 def verify(
@@ -97,57 +127,63 @@ def verify(
         progress: LOG.PROGRESS.
     """
     assert mode in MODES, mode
-    paths = list(dict.fromkeys(paths))
     if mode == "none":
         return Verification({}, {}, 0, 0)
-    cache = _Cache(cache_folder / CACHE_NAME, root)
-    known = {path: cache.get(path, mode) for path in paths}
-    verdicts = [verdict for verdict in known.values() if verdict is not None]
-    remembered = len(verdicts)
-    todo = [path for path, verdict in known.items() if verdict is None]
+    cache = cache_folder / CACHE_NAME
+    known = _remembered(cache)
+    stamps = {path: _stamp(os.path.join(root, path)) for path in paths}
+    todo = [path for path, stamp in stamps.items() if not _holds(known.get(path), stamp, mode)]
     title = f"checking {len(todo)} videos ({mode})"
     try:
         with progress_line(progress, len(todo), title, log_period=1000) as line:
-            for verdict in check_all(todo, root, quick=mode == "quick", workers=workers):
-                cache.put(verdict, mode)
-                verdicts.append(verdict)
+            for path, frames, problem in check_all(
+                todo, root, quick=mode == "quick", workers=workers
+            ):
+                facts = {"mode": mode, "frames": frames, "problem": problem}
+                known[path] = {"stamp": stamps[path], **facts}
                 line.advance(1)
     finally:
         if todo:
-            cache.save()
-    good = {v.path: v.frames for v in verdicts if not v.problem}
-    bad = {v.path: v.problem for v in verdicts if v.problem}
-    return Verification(good, bad, len(todo), remembered)
+            atomic_write(cache, json.dumps({"version": 1, "videos": known}, indent=0))
+    found = {path: known[path] for path in stamps}
+    good = {path: own["frames"] for path, own in found.items() if not own["problem"]}
+    bad = {path: own["problem"] for path, own in found.items() if own["problem"]}
+    return Verification(good, bad, len(todo), len(found) - len(todo))
 
 
-def check_all(paths: Sequence[str], root: str, *, quick: bool, workers: int) -> Iterator[Verdict]:
-    """Yield the verdict of each path, in order; a video that kills its process is a broken one."""
+def check_all(
+    paths: Sequence[str], root: str = "", *, quick: bool, workers: int, min_frames: int = 1
+) -> Iterator[Verdict]:
+    """Yield the verdict of each path below ``root``, in order, found by ``workers`` processes.
+
+    A video that kills its process is a broken one.
+    """
+    check = partial(_check, root, quick, min_frames)
     if workers <= 1 or len(paths) < 2 * CHUNK:
-        yield from map(partial(_check, root, quick), paths)
+        yield from map(check, paths)
         return
     done = 0
     while done < len(paths):
         try:
             with ProcessPoolExecutor(workers) as pool:
-                rest = paths[done:]
-                for verdict in pool.map(partial(_check, root, quick), rest, chunksize=CHUNK):
+                for verdict in pool.map(check, paths[done:], chunksize=CHUNK):
                     done += 1
                     yield verdict
         except BrokenProcessPool:
             # The culprit is among the next ones, which other processes may have passed already.
-            suspects = paths[done : done + 2 * CHUNK * workers]
-            for path in suspects:
+            for path in paths[done : done + 2 * CHUNK * workers]:
                 done += 1
-                yield _check_alone(path, root, quick)
+                yield _check_alone(check, path)
 
 
-def _check(root: str, quick: bool, path: str) -> Verdict:
-    return check_video(os.path.join(root, path), quick=quick)._replace(path=path)
+def _check(root: str, quick: bool, min_frames: int, path: str) -> Verdict:
+    full = os.path.join(root, path)
+    return check_video(full, quick=quick, min_frames=min_frames)._replace(path=path)
 
 
-def _check_alone(path: str, root: str, quick: bool) -> Verdict:
+def _check_alone(check: partial[Verdict], path: str) -> Verdict:
     try:
         with ProcessPoolExecutor(1) as pool:
-            return pool.submit(_check, root, quick, path).result()
+            return pool.submit(check, path).result()
     except BrokenProcessPool:
         return Verdict(path, 0, "the decoder crashes on it")

@@ -8,17 +8,21 @@ as few packets as it can. Frames are counted in presentation order, from 0.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from slowfast.datasets.reading import torchcodec as decoder_torchcodec
-from slowfast.datasets.reading.packet_scan import UNREADABLE, count_is_certain, scan_packets
+from slowfast.datasets.reading import torchcodec
+from slowfast.datasets.reading.packet_scan import (
+    UNREADABLE,
+    count_is_certain,
+    reason,
+    scan_packets,
+)
 from slowfast.datasets.reading.seek_plan import SEEK_COST, PacketTable, Run, plan_runs
 from slowfast.datasets.reading.timeline import Clip, Timeline
 from slowfast.errors import DecodeError, UsageError
@@ -37,27 +41,6 @@ class FrameCountError(DecodeError):
     """
 
 
-class _MissingFrames(Exception):
-    """The planned packets did not give the wanted frames."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What the container states about its video stream; nothing of it is verified.
-
-    ``declared_frames`` 0 and ``duration`` None mean "not stated"; ``duration`` is in ticks of
-    ``time_base`` seconds; ``width`` and ``height`` are those before rotation.
-    """
-
-    codec: str
-    width: int
-    height: int
-    fps: float
-    declared_frames: int
-    duration: int | None
-    time_base: float
-
-
 def resolve_backend(name: str) -> str:
     """Return the backend that DATA.DECODING_BACKEND asks for; call it once, before workers start.
 
@@ -74,12 +57,12 @@ def resolve_backend(name: str) -> str:
         known = ", ".join((*BACKENDS, "torchvision"))
         raise UsageError(f"DATA.DECODING_BACKEND is {name!r}; known: {known}")
     if name == "torchcodec":
-        decoder_torchcodec.load_torchcodec()
+        torchcodec.load_torchcodec()
     return name
 
 
-class VideoReader:
-    """One open video file; use it in a ``with`` statement.
+class VideoReader(AbstractContextManager["VideoReader"]):
+    """One open video file; use it in a ``with`` statement: frames hold memory until its end.
 
     Args:
         path: the file.
@@ -109,34 +92,8 @@ class VideoReader:
         self._converter = VideoReformatter()
         self._container, self._stream = self._open()
 
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; frames hold memory until then."""
+    def __exit__(self, *error: object) -> None:
         self._container.close()
-
-    @property
-    def info(self) -> VideoInfo:
-        """What the container states."""
-        stream = self._stream
-        return VideoInfo(
-            codec=stream.codec_context.name,
-            width=stream.codec_context.width,
-            height=stream.codec_context.height,
-            fps=float(stream.average_rate or 0),
-            declared_frames=stream.frames,
-            duration=stream.duration,
-            time_base=float(stream.time_base or 1),
-        )
 
     @property
     def timeline(self) -> Timeline:
@@ -197,11 +154,15 @@ class VideoReader:
         Raises:
             DecodeError: the file cannot be decoded.
         """
+        clips = list(choose(self.timeline))
         try:
-            return self._read_clips(list(choose(self.timeline)))
+            frames = self.read(np.concatenate([clip.indices for clip in clips]))
         except FrameCountError as error:
             logger.warning("%s; its frames are chosen again", error)
-            return self._read_clips(list(choose(self.timeline)))
+            clips = list(choose(self.timeline))
+            frames = self.read(np.concatenate([clip.indices for clip in clips]))
+        ends = np.cumsum([len(clip.indices) for clip in clips])[:-1]
+        return clips, np.split(frames, ends)
 
     def count_decodable(self) -> int:
         """Decode the whole file and return how many frames come out; for checks, not for reading.
@@ -211,12 +172,6 @@ class VideoReader:
         """
         self._count_by_decoding()
         return self.num_frames
-
-    def _read_clips(self, clips: list[Clip]) -> tuple[list[Clip], list[np.ndarray]]:
-        union, where = np.unique(np.concatenate([c.indices for c in clips]), return_inverse=True)
-        frames = self.read(union)
-        ends = np.cumsum([len(clip.indices) for clip in clips])[:-1]
-        return clips, [frames[part] for part in np.split(where, ends)]
 
     def _open(self) -> tuple[Any, Any]:
         if not os.path.isfile(self.path):
@@ -229,7 +184,7 @@ class VideoReader:
         try:
             container = av.open(url, metadata_errors="replace")
         except UNREADABLE as error:
-            raise DecodeError(self.path, f"not a video ({_reason(error)})") from error
+            raise DecodeError(self.path, f"not a video ({reason(error)})") from error
         try:
             return container, self._video_stream(container)
         except DecodeError:
@@ -258,50 +213,73 @@ class VideoReader:
     def _read_distinct(self, wanted: np.ndarray) -> np.ndarray:
         promised = self.num_frames
         if self._backend == "torchcodec":
-            return decoder_torchcodec.read_frames(self.path, wanted, promised)
-        if self._table is None:
-            return self._read_in_order(wanted)
-        try:
-            return self._read_planned(self._table, wanted)
-        except _MissingFrames:
+            return torchcodec.read_frames(self.path, wanted, promised)
+        if self._table is not None:
+            times = self._table.frame_pts[wanted].tolist()
+            frames = self._collect(times, self._decode_planned(self._table, wanted))
+            if frames is not None:
+                return frames
             self._count_by_decoding()
-        if self.num_frames == promised:
-            return self._read_in_order(wanted)
-        raise FrameCountError(
-            self.path, f"{promised} frames are listed, {self.num_frames} can be decoded"
-        )
+            if self.num_frames != promised:
+                raise FrameCountError(
+                    self.path, f"{promised} frames are listed, {self.num_frames} can be decoded"
+                )
+        frames = self._collect(wanted.tolist(), enumerate(self._decode_all()))
+        if frames is None:
+            raise DecodeError(self.path, f"frame {wanted[-1]} cannot be decoded a second time")
+        return frames
 
-    def _read_planned(self, table: PacketTable, wanted: np.ndarray) -> np.ndarray:
-        slots = {int(table.frame_pts[frame]): i for i, frame in enumerate(wanted)}
-        missing = set(slots)
+    def _collect(self, keys: Sequence[int], frames: Iterable[tuple[int, Any]]) -> np.ndarray | None:
+        """Return the images of ``keys`` in their order, or None when ``frames`` lack one."""
+        slots = {key: i for i, key in enumerate(keys)}
         out: np.ndarray | None = None
+        for key, frame in frames:
+            if key not in slots:
+                continue
+            image = self._image(frame)
+            if out is None:
+                out = np.empty((len(keys), *image.shape), dtype=np.uint8)
+            if image.shape != out.shape[1:]:
+                raise DecodeError(
+                    self.path, f"the frame size changes from {out.shape[1:3]} to {image.shape[:2]}"
+                )
+            out[slots.pop(key)] = image
+            if not slots:
+                return out
+        return None
+
+    def _image(self, frame: Any) -> np.ndarray:
+        """Return a decoded frame as RGB, upright."""
+        try:
+            image = self._converter.reformat(frame, format="rgb24", **_CONVERT).to_ndarray()
+        except UNREADABLE as error:
+            raise DecodeError(self.path, f"no RGB from {frame.format.name}: {error}") from error
+        return np.rot90(image, round(frame.rotation / 90) % 4)
+
+    def _decode_planned(self, table: PacketTable, wanted: np.ndarray) -> Iterator[tuple[int, Any]]:
+        """Yield frames with their presentation times: ``wanted`` ones and those on the way."""
+        times = set(table.frame_pts[wanted].tolist())
         seek_cost = self._seek_cost if self._seeks_exactly else len(table.pts)
         for run in plan_runs(table, wanted.tolist(), seek_cost):
-            for frame in self._decode_run(table, run, missing):
-                if frame.pts in missing:
-                    out = self._store(frame, slots[frame.pts], len(wanted), out)
-                    missing.discard(frame.pts)
-        if missing or out is None:
-            raise _MissingFrames
-        return out
+            yield from ((frame.pts, frame) for frame in self._decode_run(table, run, times))
 
-    def _decode_run(self, table: PacketTable, run: Run, missing: set[int]) -> Iterator[Any]:
+    def _decode_run(self, table: PacketTable, run: Run, times: set[int]) -> Iterator[Any]:
         """Yield the frames of one run: feed its packets up to the last one, drain the decoder."""
-        skips = self._stream.codec_context.name == "h264" and not self._multi_thread
+        context = self._stream.codec_context
+        skips = context.name == "h264" and not self._multi_thread
         try:
             for place, packet in self._packets_from(table, run):
                 if skips:
                     # A picture that is neither wanted nor referred to is not decoded at all.
-                    context = self._stream.codec_context
-                    context.skip_frame = "DEFAULT" if packet.pts in missing else "NONREF"
+                    context.skip_frame = "DEFAULT" if packet.pts in times else "NONREF"
                 yield from packet.decode()
                 if place >= run.last:
                     break
             yield from self._stream.decode(None)
-        except UNREADABLE:
-            raise _MissingFrames from None
+        except UNREADABLE as error:
+            logger.debug("%s: %s", self.path, reason(error))
         finally:
-            self._stream.codec_context.skip_frame = "DEFAULT"
+            context.skip_frame = "DEFAULT"
 
     @property
     def _seeks_exactly(self) -> bool:
@@ -327,22 +305,11 @@ class VideoReader:
                 yield place, packet
                 yield from packets
                 return
-        raise _MissingFrames
 
     def _numbered_packets(self, table: PacketTable) -> Iterator[tuple[int, Any]]:
         for packet in self._container.demux(self._stream):
             if packet.size:
                 yield table.place.get(packet.pts, -1), packet
-
-    def _read_in_order(self, wanted: np.ndarray) -> np.ndarray:
-        slots = {int(frame): i for i, frame in enumerate(wanted)}
-        out: np.ndarray | None = None
-        for index, frame in enumerate(self._decode_all()):
-            if index in slots:
-                out = self._store(frame, slots[index], len(wanted), out)
-                if index == wanted[-1]:
-                    return out
-        raise DecodeError(self.path, f"frame {wanted[-1]} cannot be decoded a second time")
 
     def _decode_all(self) -> Iterator[Any]:
         """Yield every frame from the beginning; packets that cannot be decoded are passed over."""
@@ -357,7 +324,7 @@ class VideoReader:
                 elif packet.size:
                     yield from packet.decode()
             except UNREADABLE as error:
-                logger.debug("%s: %s", self.path, _reason(error))
+                logger.debug("%s: %s", self.path, reason(error))
 
     def _count_by_decoding(self) -> None:
         times = [frame.pts for frame in self._decode_all()]
@@ -368,33 +335,12 @@ class VideoReader:
         self._set_timeline(len(times), np.array(times, dtype=np.int64) if ascending else None)
 
     def _set_timeline(self, num_frames: int, pts: np.ndarray | None) -> None:
-        info = self.info
+        stream = self._stream
         self._timeline = Timeline(
             num_frames=num_frames,
-            fps=info.fps,
+            fps=float(stream.average_rate or 0),
             pts=pts,
-            tick=info.time_base,
-            declared_frames=info.declared_frames,
-            duration=info.duration,
+            tick=float(stream.time_base or 1),
+            declared_frames=stream.frames,
+            duration=stream.duration,
         )
-
-    def _store(self, frame: Any, slot: int, count: int, out: np.ndarray | None) -> np.ndarray:
-        try:
-            image = self._converter.reformat(frame, format="rgb24", **_CONVERT).to_ndarray()
-        except UNREADABLE as error:
-            raise DecodeError(self.path, f"no RGB from {frame.format.name}: {error}") from error
-        turns = round(frame.rotation / 90) % 4
-        image = np.rot90(image, turns) if turns else image
-        if out is None:
-            out = np.empty((count, *image.shape), dtype=np.uint8)
-        if image.shape != out.shape[1:]:
-            raise DecodeError(
-                self.path, f"the frame size changes from {out.shape[1:3]} to {image.shape[:2]}"
-            )
-        out[slot] = image
-        return out
-
-
-def _reason(error: Exception) -> str:
-    """Return FFmpeg's words without number and path."""
-    return str(getattr(error, "strerror", None) or error).splitlines()[0]

@@ -25,13 +25,12 @@ PROGRESSIVE = (0, 1)
 class PacketScan:
     """What listing the packets of a stream showed.
 
-    ``table``: the packets, None if some have no presentation time; ``count``: packets with
-    content; ``damaged``: the file ended early or a packet is marked corrupt; ``hidden``: a packet
-    carries a picture that is decoded but never shown, other than by an edit list.
+    ``table``: the packets with content, None if some have no presentation time; ``damaged``: the
+    file ended early or a packet is marked corrupt; ``hidden``: a packet carries a picture that is
+    decoded but never shown, other than by an edit list.
     """
 
     table: PacketTable | None
-    count: int
     damaged: bool
     hidden: bool
 
@@ -43,27 +42,21 @@ def scan_packets(container: Any, stream: Any) -> PacketScan:
         container: an open PyAV input container.
         stream: its video stream.
     """
-    rows: list[tuple[int | None, int | None, bool, bool]] = []
+    packets: list[tuple[Any, Any, bool, bool]] = []
     codec = stream.codec_context.name
     damaged = hidden = False
     try:
         for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            damaged |= packet.is_corrupt
-            hidden |= _shows_nothing(codec, packet)
-            rows.append((packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard))
+            if packet.size:
+                damaged |= packet.is_corrupt
+                hidden |= _shows_nothing(codec, packet)
+                dts = packet.pts if packet.dts is None else packet.dts
+                packets.append((packet.pts, dts, packet.is_keyframe, not packet.is_discard))
     except UNREADABLE:
         damaged = True
-    if not rows or any(row[0] is None for row in rows):
-        return PacketScan(None, len(rows), damaged, hidden)
-    table = PacketTable(
-        pts=np.array([row[0] for row in rows], dtype=np.int64),
-        dts=np.array([row[0] if row[1] is None else row[1] for row in rows], dtype=np.int64),
-        key=np.array([row[2] for row in rows], dtype=bool),
-        shown=np.array([row[3] for row in rows], dtype=bool),
-    )
-    return PacketScan(table, len(rows), damaged, hidden)
+    if not packets or any(pts is None for pts, *_ in packets):
+        return PacketScan(None, damaged, hidden)
+    return PacketScan(PacketTable(*map(np.array, zip(*packets))), damaged, hidden)
 
 
 def _shows_nothing(codec: str, packet: Any) -> bool:
@@ -92,3 +85,8 @@ def count_is_certain(scan: PacketScan, container: Any, stream: Any) -> bool:
         return False
     timed = TIMED_FORMATS & set(container.format.name.split(","))
     return bool(timed) or not codec.has_b_frames
+
+
+def reason(error: Exception) -> str:
+    """Return FFmpeg's words for an error, in one line without number and path."""
+    return str(getattr(error, "strerror", None) or error).splitlines()[0]

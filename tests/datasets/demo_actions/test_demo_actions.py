@@ -13,19 +13,20 @@ from hypothesis import strategies as st
 
 from slowfast.datasets.demo_actions import Sizes, compositions, demo_actions
 from slowfast.datasets.demo_actions import writer as writer_module
-from slowfast.datasets.demo_actions.clips import random_clip
 from slowfast.datasets.demo_actions.drawing import (
     BACKGROUNDS,
     FIGURES,
     MOTIONS,
     figure_coverage,
+    random_clip,
     render,
 )
-from slowfast.datasets.demo_actions.texts import texts, write_texts
 from slowfast.datasets.demo_actions.vocabulary import (
     Composition,
     spatial_descriptors,
     temporal_descriptors,
+    texts,
+    write_texts,
 )
 from slowfast.datasets.demo_actions.writer import MARK, plan, write_video
 from slowfast.datasets.generators import GENERATOR_REGISTRY
@@ -275,7 +276,6 @@ def test_clips_of_an_interrupted_run_with_another_seed_are_not_kept(tmp_path, sm
     partial = tmp_path / "demo.partial"
     demo_actions(tmp_path / "demo", sizes=TINY, workers=1)
     (tmp_path / "demo").rename(partial)
-    (partial / MARK).rename(partial / "begun.json")
     demo_actions(tmp_path / "demo", seed=1, sizes=TINY, workers=1)
     assert len(small) == 2 * 5
 

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from slowfast.datasets.preparation import proof as proof_module
 from slowfast.datasets.preparation import verifying
-from slowfast.datasets.preparation.checking import check_video
 from slowfast.datasets.preparation.class_table import ClassTable, load_table
-from slowfast.datasets.preparation.proof import prove
+from slowfast.datasets.preparation.proof import Proof
 from slowfast.datasets.preparation.resolving import FileIndex, resolve
 from slowfast.datasets.preparation.trimming import Cut, target_name, trim, trim_all
-from slowfast.datasets.preparation.verifying import verify
+from slowfast.datasets.preparation.verifying import check_video, verify
 from slowfast.datasets.reading.decoder import VideoReader
 from slowfast.errors import DataError, DecodeError
 from tests.datasets.miniatures import LABEL_DB
@@ -47,7 +47,7 @@ def tree(root: Path, *paths: str) -> Path:
 )
 def test_files_are_found_in_any_layout(there, listed, how, path, tmp_path: Path) -> None:
     found = resolve([listed, listed], FileIndex(tree(tmp_path, there, "other/b.avi")))
-    assert (found.found, found.how, found.unlisted) == ({listed: path}, {how: 1}, 1)
+    assert (found.paths, found.how, found.unlisted) == ({listed: path}, {how: 1}, 1)
 
 
 def test_identifiers_that_differ_in_case_are_different_videos(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_identifiers_that_differ_in_case_are_different_videos(tmp_path: Path) ->
 def test_of_several_files_the_one_in_the_listed_folders_is_taken(tmp_path: Path) -> None:
     index = FileIndex(tree(tmp_path, "train/air_drumming/a.mp4", "val/air_drumming/a.mp4"))
     found = resolve(["val/air drumming/a.mp4", "a.mp4"], index)
-    assert found.found == {"val/air drumming/a.mp4": "val/air_drumming/a.mp4"}
+    assert found.paths == {"val/air drumming/a.mp4": "val/air_drumming/a.mp4"}
     assert found.ambiguous["a.mp4"] == ["train/air_drumming/a.mp4", "val/air_drumming/a.mp4"]
 
 
@@ -67,7 +67,7 @@ def test_folders_of_images_are_videos_too(tmp_path: Path) -> None:
     root = tree(tmp_path, "run/a/img_00001.jpg", "run/a/img_00002.jpg", "run/.hidden.mp4")
     index = FileIndex(root)
     assert (index.paths, index.images) == ({"run/a"}, {"run/a": 2})
-    assert resolve(["jump/a"], index).found == {"jump/a": "run/a"}
+    assert resolve(["jump/a"], index).paths == {"jump/a": "run/a"}
 
 
 def test_optical_flow_beside_the_frames_makes_no_video_longer(tmp_path: Path) -> None:
@@ -97,6 +97,10 @@ def test_nothing_to_find(tmp_path: Path) -> None:
 
 HMDB = load_table(LABEL_DB / "hmdb51")
 UCF = load_table(LABEL_DB / "ucf101")
+
+
+def prove(name: str, videos: list[tuple[str, int]], *more: object) -> Proof:
+    return proof_module.prove({name: videos}, *more)
 
 
 def title(name: str, number: int = 0) -> str:
@@ -242,11 +246,11 @@ def test_several_processes_find_the_same(videos: Path, tmp_path: Path) -> None:
     for i in range(20):
         os.link(videos / NAMES[i % 4], tmp_path / f"{i}.mp4")
     paths = [f"{i}.mp4" for i in range(20)]
-    one = [verifying._check(str(tmp_path), True, path) for path in paths]
+    one = [verifying._check(str(tmp_path), True, 1, path) for path in paths]
     assert list(verifying.check_all(paths, str(tmp_path), quick=True, workers=2)) == one
 
 
-def _die(root: str, quick: bool, path: str) -> verifying.Verdict:
+def _die(root: str, quick: bool, min_frames: int, path: str) -> verifying.Verdict:
     if path == "9":
         os._exit(1)
     return verifying.Verdict(path, 1, "")
@@ -283,7 +287,7 @@ def test_a_segment_has_exactly_its_frames(tmp_path: Path) -> None:
     assert frame_numbers(sequential(target)) == list(range(30, 45))
     with VideoReader(target) as reader:
         assert reader.num_frames == 15
-        assert reader.info.fps == pytest.approx(30)
+        assert reader.timeline.fps == pytest.approx(30)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 

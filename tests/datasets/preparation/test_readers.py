@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.datasets.preparation.activitynet import read_activitynet
 from slowfast.datasets.preparation.class_table import ClassTable, key, load_table
 from slowfast.datasets.preparation.entries import Entry
-from slowfast.datasets.preparation.hmdb51 import read_hmdb51
-from slowfast.datasets.preparation.kinetics import read_kinetics
+from slowfast.datasets.preparation.official import (
+    read_activitynet,
+    read_hmdb51,
+    read_kinetics,
+    read_ssv2,
+    read_ucf101,
+)
+from slowfast.datasets.preparation.proof import check_coverage, drop_repeats, overlaps
 from slowfast.datasets.preparation.published import read_published
-from slowfast.datasets.preparation.sources import check_coverage, drop_repeats, overlaps
-from slowfast.datasets.preparation.ssv2 import read_ssv2
-from slowfast.datasets.preparation.ucf101 import read_ucf101
 from slowfast.errors import DataError, UsageError
 from tests.datasets import miniatures
 
@@ -56,8 +58,17 @@ def test_unknown_classes_and_variants() -> None:
         table("ucf101").find("Archry", "x:3")
     with pytest.raises(UsageError, match="ucf101 has no published variant"):
         table("ucf101", "published")
-    with pytest.raises(UsageError, match="not among the classes of .*'Flying'"):
-        table("ucf101").subset(["Archery", "Flying"], Path("base.txt"))
+
+
+def test_subsets_of_names_that_the_table_lacks(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text("id,name\n0,Archery\n")
+    (tmp_path / "base.txt").write_text("Archery\nFlying\n")
+    with pytest.raises(UsageError, match="base.txt: not among the classes of .*: 'Flying'"):
+        load_table(tmp_path).subset("base")
+    (tmp_path / "classes_published.csv").write_text("id,name\n0,Flying\n1,Archery\n")
+    assert load_table(tmp_path, "published").subset("base") == {"Archery": 1, "Flying": 0}
+    (tmp_path / "base_published.txt").write_text("Flying\n")
+    assert load_table(tmp_path, "published").subset("base") == {"Flying": 0}
 
 
 def test_a_spelling_that_fits_two_classes_fits_none() -> None:
@@ -106,7 +117,7 @@ def test_ucf101_refuses(file, text, words, tmp_path: Path) -> None:
 
 
 def test_no_annotations_at_all(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no annotation file classInd.txt \(looked there, in ucfT"):
+    with pytest.raises(DataError, match="no annotation file classInd.txt or ucfTrainTestlist/"):
         read_ucf101(tmp_path, table("ucf101"), ALL)
 
 
@@ -209,7 +220,10 @@ def test_ssv2_refuses(name, content, words, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not valid JSON"):
         read_ssv2(root, table("ssv2"), ALL)
     path.unlink()
-    with pytest.raises(DataError, match=f"no annotation file of {name}.json"):
+    with pytest.raises(
+        DataError,
+        match=f"no annotation file .* or labels/{'validation' if name == 'val' else name}.json",
+    ):
         read_ssv2(root, table("ssv2"), ALL)
 
 
@@ -250,7 +264,7 @@ def test_activitynet_with_odd_videos(tmp_path: Path) -> None:
 )
 def test_activitynet_refuses(content, words, tmp_path: Path) -> None:
     path = tmp_path / "activity_net.v1-3.min.json"
-    with pytest.raises(DataError, match="no annotation file of activity_net"):
+    with pytest.raises(DataError, match="no annotation file activity_net.v1-3"):
         read_activitynet(tmp_path, table("activitynet200"), ALL)
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=words):

@@ -93,9 +93,9 @@ def test_threads_change_nothing(name: str, make) -> None:
 def test_sparse_reads_decode_few_frames(make, monkeypatch: pytest.MonkeyPatch) -> None:
     converted: list[int] = []
     decoded: list[int] = []
-    store, run = VideoReader._store, VideoReader._decode_run
+    convert, run = VideoReader._image, VideoReader._decode_run
     monkeypatch.setattr(
-        VideoReader, "_store", lambda self, *a: converted.append(1) or store(self, *a)
+        VideoReader, "_image", lambda self, *a: converted.append(1) or convert(self, *a)
     )
 
     def counted(self, *arguments):
@@ -112,14 +112,14 @@ def test_sparse_reads_decode_few_frames(make, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_the_container_states(make) -> None:
     with VideoReader(make("ntsc.mp4")) as reader:
-        info = reader.info
-    assert (info.codec, info.width, info.height, info.declared_frames) == ("h264", 64, 48, 60)
-    assert info.fps == pytest.approx(29.97, abs=0.001)
-    assert info.duration is not None
-    assert info.duration * info.time_base == pytest.approx(60 / info.fps)
+        stated = reader.timeline
+    assert stated.declared_frames == 60
+    assert stated.fps == pytest.approx(29.97, abs=0.001)
+    assert stated.duration is not None
+    assert stated.duration * stated.tick == pytest.approx(60 / stated.fps)
     with VideoReader(make("bframes.mkv")) as reader:
-        assert reader.info.duration is None
-        assert reader.info.declared_frames == 0
+        assert reader.timeline.duration is None
+        assert reader.timeline.declared_frames == 0
         assert reader.timeline.rate == 30.0
 
 
@@ -209,7 +209,7 @@ def test_a_truncated_file_yields_what_can_be_decoded_and_nothing_twice(
     with VideoReader(path) as reader:
         n = reader.num_frames
         numbers = frame_numbers(reader.read(range(n)))
-        assert reader.info.declared_frames == 120 > n > 30
+        assert reader.timeline.declared_frames == 120 > n > 30
     assert numbers == sorted(set(numbers))
     assert numbers[: n - 4] == list(range(n - 4))
 
@@ -369,7 +369,7 @@ def test_published_frames_of_real_files(name: str, parity) -> None:
             with VideoReader(path) as reader:
                 clip = rule.clip(reader.timeline, clip=k, num_clips=clips)
                 ours = frame_numbers(reader.read(clip.indices))
-                fps = reader.info.fps
+                fps = reader.timeline.fps
             kept = published_walk(path, clip.start, clip.end)
             spread = max(1.0, rate * frames / 30 * fps) - 1
             picked = np.linspace(0, spread, frames, dtype=np.float32).clip(0, len(kept) - 1)

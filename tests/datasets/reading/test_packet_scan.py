@@ -46,7 +46,7 @@ def test_packets_become_a_table() -> None:
     found = scan(
         [packet(pts=0, is_keyframe=True), packet(pts=2, dts=1), packet(b""), packet(pts=1)]
     )
-    assert (found.count, found.damaged, found.hidden) == (3, False, False)
+    assert (found.damaged, found.hidden) == (False, False)
     assert found.table is not None
     assert found.table.pts.tolist() == [0, 2, 1]
     assert found.table.dts.tolist() == [0, 1, 1]
@@ -90,7 +90,7 @@ def certain(
         table = PacketTable(times, times, np.array(key), np.array(shown))
     context = SimpleNamespace(field_order=field_order, has_b_frames=reordered)
     return count_is_certain(
-        PacketScan(table, len(pts), damaged, hidden),
+        PacketScan(table, damaged, hidden),
         SimpleNamespace(format=SimpleNamespace(name=container)),
         SimpleNamespace(codec_context=context),
     )
