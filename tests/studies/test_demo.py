@@ -25,7 +25,7 @@ from slowfast.studies.demo import (
 )
 from tools.demo import main, show_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OPTS = (
     *("SOLVER.MAX_EPOCH", "3", "DATA.NUM_FRAMES", "4", "DATA_LOADER.NUM_WORKERS", "0"),
     *("TRAIN.BATCH_SIZE", "16"),

@@ -32,7 +32,7 @@ from slowfast.datasets.generators import GENERATOR_REGISTRY
 from slowfast.errors import DataError
 from slowfast.text import load_classes, load_descriptors
 
-LABEL_DB = Path(__file__).resolve().parents[2] / "label_db" / "demo_actions"
+LABEL_DB = Path(__file__).resolve().parents[3] / "label_db" / "demo_actions"
 TINY = Sizes(train=1, test_seen=1, test_unseen=1)
 SEEN = [c for c in compositions() if not c.is_unseen]
 UNSEEN = [c for c in compositions() if c.is_unseen]

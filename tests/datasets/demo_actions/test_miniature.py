@@ -21,7 +21,7 @@ from slowfast.datasets.reading.decoder import VideoReader
 from slowfast.errors import UsageError
 from slowfast.utils.rng import generator
 
-LABEL_DB = Path(__file__).resolve().parents[2] / "label_db"
+LABEL_DB = Path(__file__).resolve().parents[3] / "label_db"
 SIZES = Sizes(classes=2, train=2, test=1)
 
 
