@@ -1,5 +1,6 @@
 """Models, encoders, heads and losses."""
 
+from slowfast.models import classical
 from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwrap
 from slowfast.models.clip_baseline import CLIP
 from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise, Text4VisEncoder, VideoTrunk
@@ -44,6 +45,7 @@ __all__ = [
     "build_loss",
     "build_model",
     "call_model",
+    "classical",
     "get_loss_func",
     "unwrap",
 ]

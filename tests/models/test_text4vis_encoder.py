@@ -359,7 +359,7 @@ def test_stochastic_depth_rises_and_drops_whole_videos(tiny_clip):
     encoder = Text4VisEncoder(clip=tiny_clip, head="none", tower=tower)
     blocks = tiny_clip.visual.transformer.resblocks
     assert [block.drop for block in blocks] == [0.0, 0.5]
-    assert [block.attn.dropout for block in blocks] == [0.0, 0.5]
+    assert [block.attention_dropout for block in blocks] == [0.0, 0.5]
     with torch.no_grad():
         videos = video_of(3)
         kept = encoder.eval()(tiny_clip.eval(), videos).video_BTD

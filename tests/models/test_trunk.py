@@ -211,8 +211,8 @@ def test_options_reach_the_file_of_weights(tiny_cfg, tmp_path):
     [
         ('{"builder": "c3d"}', "builder 'c3d': choose from"),
         ('{"builder": ["x3d"]}', r"builder \['x3d'\]: choose from mvit, slow, x3d"),
-        ('{"builder": "x3d", "colour": 1}', "not usable by x3d: .*colour"),
-        ('{"builder": "slow", "model_depth": 7}', "not usable by slow"),
+        ('{"builder": "x3d", "colour": 1}', "not usable by create_x3d: .*colour"),
+        ('{"builder": "slow", "model_depth": 7}', "not usable by create_resnet"),
         ("[1]", "expected a JSON object"),
         ("{", "not valid JSON"),
     ],
@@ -245,7 +245,7 @@ def test_the_names_are_those_of_the_hub(monkeypatch):
 
 
 def test_without_pytorchvideo_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pytorchvideo.models", None)
+    monkeypatch.setitem(sys.modules, "pytorchvideo.models.hub", None)
     with pytest.raises(UsageError, match="needs pytorchvideo .*pip install"):
         build_trunk("x3d_s")
 

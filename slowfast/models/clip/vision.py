@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from slowfast.errors import UsageError
+from slowfast.models.clip.attention import attend
 
 
 def encode_frames(visual: nn.Module, video_BCTHW: Tensor) -> Tensor:
@@ -101,12 +102,13 @@ class AdoptedBlock(nn.Module):
         block: of open_clip's vision transformer, batch first.
     """
 
-    attn: nn.MultiheadAttention
+    attn: nn.Module
     ln_1: nn.Module
     ls_1: nn.Module
     ln_2: nn.Module
     mlp: nn.Module
     ls_2: nn.Module
+    attention_dropout = 0.0
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -115,9 +117,8 @@ class AdoptedBlock(nn.Module):
 
     def attend(self, tokens_MLW: Tensor) -> Tensor:
         """Return the attention branch (without the residual)."""
-        normed_MLW = self.ln_1(tokens_MLW)
-        mixed_MLW = self.attn(normed_MLW, normed_MLW, normed_MLW, need_weights=False)[0]
-        return self.ls_1(mixed_MLW)
+        dropout = self.attention_dropout if self.training else 0.0
+        return self.ls_1(attend(self.attn, self.ln_1(tokens_MLW), dropout=dropout))
 
     def transform(self, tokens_MLW: Tensor) -> Tensor:
         """Return the MLP branch (without the residual)."""

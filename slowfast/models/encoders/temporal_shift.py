@@ -105,7 +105,7 @@ class TemporalBlock(AdoptedBlock):
         elif temporal == "tokent1d":
             self.control_point = TokenConv(width)
         self.drop = drop
-        self.attn.dropout = drop
+        self.attention_dropout = drop
 
     def forward(self, tokens_MLW: Tensor, frames: int) -> Tensor:
         """Return the tokens, M x L x W; the residual stream is shifted as well."""

@@ -10,8 +10,6 @@ import copy
 import json
 import logging
 import math
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +22,7 @@ from slowfast.config.configurable import configurable
 from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
 from slowfast.models.encoders.build import ENCODER_REGISTRY
+from slowfast.models.video_networks import create_network, import_networks
 from slowfast.structures import Encoded
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,12 @@ HUB_ARCHS = (
     "x3d_s",
     "x3d_xs",
 )
-BUILDERS = ("mvit", "slow", "x3d")
+# Modules and functions of pytorchvideo.models.
+BUILDERS = {
+    "mvit": ("vision_transformers", "create_multiscale_vision_transformers"),
+    "slow": ("resnet", "create_resnet"),
+    "x3d": ("x3d", "create_x3d"),
+}
 
 
 class NoImageTower(nn.Module):
@@ -85,37 +89,23 @@ def build_trunk(arch: str) -> nn.Module:
     Raises:
         UsageError: pytorchvideo is not installed; unknown name, builder or argument; no such file.
     """
-    try:
-        with warnings.catch_warnings():
-            # Its own use of torch.jit, which nobody here can change.
-            warnings.simplefilter("ignore", FutureWarning)
-            from pytorchvideo.models import hub, resnet, vision_transformers, x3d
-    except ImportError as error:
-        raise UsageError(
-            f"MODEL.ENCODER VideoTrunk needs pytorchvideo ({error}): pip install 'pytorchvideo'"
-        ) from None
+    models = import_networks("MODEL.ENCODER VideoTrunk")
     if not arch.endswith(".json"):
         if arch not in HUB_ARCHS:
             raise UsageError(
                 f"TRUNK.ARCH {arch!r}: choose from {', '.join(HUB_ARCHS)}, or name a .json file"
             )
-        return getattr(hub, arch)(pretrained=False)
-    builders: dict[str, Callable[..., nn.Module]] = {
-        "mvit": vision_transformers.create_multiscale_vision_transformers,
-        "slow": resnet.create_resnet,
-        "x3d": x3d.create_x3d,
-    }
+        return getattr(models.hub, arch)(pretrained=False)
     path = resolve_path(arch)
     arguments = _read_arguments(path)
     builder = arguments.pop("builder", "")
-    if builder not in BUILDERS:
+    if builder not in list(BUILDERS):  # which may be unhashable
         raise UsageError(
             f"TRUNK.ARCH {path}: builder {builder!r}: choose from {', '.join(BUILDERS)}"
         )
-    try:
-        return builders[builder](**arguments)
-    except (AssertionError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"TRUNK.ARCH {path}: not usable by {builder}: {error}") from None
+    module, function = BUILDERS[builder]
+    create = getattr(getattr(models, module), function)
+    return create_network(create, arguments, f"TRUNK.ARCH {path}")
 
 
 def _read_arguments(path: Path) -> dict[str, Any]:

@@ -1,0 +1,313 @@
+"""PySlowFast's networks from its own options; sizes published for them are the oracle."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import math
+
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.testing import assert_close
+
+from slowfast.config.load import load_cfg
+from slowfast.config.node import CfgNode
+from slowfast.errors import UsageError
+from slowfast.models import MODEL_REGISTRY, build_model
+from slowfast.solver.optimizer import construct_optimizer
+
+pytest.importorskip("pytorchvideo")
+
+# What PySlowFast's files in configs/Kinetics say of their networks, and the published millions of
+# parameters.
+RESNET = """
+DATA: {NUM_FRAMES: 8, SAMPLING_RATE: 8, INPUT_CHANNEL_NUM: [3]}
+RESNET:
+  ZERO_INIT_FINAL_BN: True
+  WIDTH_PER_GROUP: 64
+  NUM_GROUPS: 1
+  DEPTH: 50
+  TRANS_FUNC: bottleneck_transform
+  STRIDE_1X1: False
+  NUM_BLOCK_TEMP_KERNEL: [[3], [4], [6], [3]]
+NONLOCAL: {LOCATION: [[[]], [[]], [[]], [[]]], GROUP: [[1], [1], [1], [1]], INSTANTIATION: softmax}
+BN: {USE_PRECISE_STATS: True, NUM_BATCHES_PRECISE: 200, WEIGHT_DECAY: 0.0}
+MODEL: {NUM_CLASSES: 400, MODEL_NAME: ResNet, ARCH: ARCHITECTURE, DROPOUT_RATE: 0.5}
+"""
+SLOWFAST = """
+DATA: {NUM_FRAMES: 32, SAMPLING_RATE: 2, INPUT_CHANNEL_NUM: [3, 3]}
+SLOWFAST: {ALPHA: 4, BETA_INV: 8, FUSION_CONV_CHANNEL_RATIO: 2, FUSION_KERNEL_SZ: 7}
+RESNET:
+  ZERO_INIT_FINAL_BN: True
+  WIDTH_PER_GROUP: 64
+  NUM_GROUPS: 1
+  DEPTH: 50
+  TRANS_FUNC: bottleneck_transform
+  STRIDE_1X1: False
+  NUM_BLOCK_TEMP_KERNEL: [[3, 3], [4, 4], [6, 6], [3, 3]]
+  SPATIAL_STRIDES: [[1, 1], [2, 2], [2, 2], [2, 2]]
+  SPATIAL_DILATIONS: [[1, 1], [1, 1], [1, 1], [1, 1]]
+NONLOCAL:
+  LOCATION: [[[], []], [[], []], [[], []], [[], []]]
+  GROUP: [[1, 1], [1, 1], [1, 1], [1, 1]]
+  INSTANTIATION: dot_product
+MODEL: {NUM_CLASSES: 400, ARCH: slowfast, LOSS_FUNC: cross_entropy, DROPOUT_RATE: 0.5}
+"""
+X3D_S = """
+X3D: {WIDTH_FACTOR: 2.0, DEPTH_FACTOR: 2.2, BOTTLENECK_FACTOR: 2.25, DIM_C5: 2048, DIM_C1: 12}
+DATA: {NUM_FRAMES: 13, TRAIN_CROP_SIZE: 160, TEST_CROP_SIZE: 182, INPUT_CHANNEL_NUM: [3]}
+RESNET: {ZERO_INIT_FINAL_BN: True, TRANS_FUNC: x3d_transform, STRIDE_1X1: False}
+MODEL: {NUM_CLASSES: 400, ARCH: x3d, MODEL_NAME: X3D, DROPOUT_RATE: 0.5}
+"""
+MVIT = """
+DATA: {NUM_FRAMES: 16, TRAIN_CROP_SIZE: 224, TEST_CROP_SIZE: 224, INPUT_CHANNEL_NUM: [3]}
+MVIT:
+  ZERO_DECAY_POS_CLS: False
+  SEP_POS_EMBED: True
+  DEPTH: 16
+  NUM_HEADS: 1
+  EMBED_DIM: 96
+  PATCH_KERNEL: (3, 7, 7)
+  PATCH_STRIDE: (2, 4, 4)
+  PATCH_PADDING: (1, 3, 3)
+  MLP_RATIO: 4.0
+  QKV_BIAS: True
+  DROPPATH_RATE: 0.2
+  NORM: "layernorm"
+  MODE: "conv"
+  CLS_EMBED_ON: True
+  DIM_MUL: [[1, 2.0], [3, 2.0], [14, 2.0]]
+  HEAD_MUL: [[1, 2.0], [3, 2.0], [14, 2.0]]
+  POOL_KVQ_KERNEL: [3, 3, 3]
+  POOL_KV_STRIDE_ADAPTIVE: [1, 8, 8]
+  POOL_Q_STRIDE: [[1, 1, 2, 2], [3, 1, 2, 2], [14, 1, 2, 2]]
+  DROPOUT_RATE: 0.0
+MODEL: {NUM_CLASSES: 400, ARCH: mvit, MODEL_NAME: MViT, LOSS_FUNC: cross_entropy}
+"""
+FILES = {
+    "SlowFast": (SLOWFAST, 34.57),
+    "Slow": (RESNET.replace("ARCHITECTURE", "slow"), 32.45),
+    "C2D": (RESNET.replace("ARCHITECTURE", "c2d"), 24.33),
+    "I3D": (RESNET.replace("ARCHITECTURE", "i3d"), 28.04),
+    "X3D": (X3D_S, 3.79),
+    "MViT": (MVIT, 36.6),
+}
+# The same networks small enough to compute.
+RESNET_TINY = ("RESNET.WIDTH_PER_GROUP", 8, "DATA.TRAIN_CROP_SIZE", 32, "DATA.TEST_CROP_SIZE", 64)
+TINY = {
+    "SlowFast": (*RESNET_TINY, "DATA.NUM_FRAMES", 8),
+    "Slow": (*RESNET_TINY, "DATA.NUM_FRAMES", 4),
+    "C2D": (*RESNET_TINY, "DATA.NUM_FRAMES", 4),
+    "I3D": (*RESNET_TINY, "DATA.NUM_FRAMES", 4),
+    "X3D": ("X3D.DEPTH_FACTOR", 1.0, "X3D.DIM_C5", 32, *RESNET_TINY[2:], "DATA.NUM_FRAMES", 4),
+    "MViT": (
+        *("MVIT.DEPTH", 3, "MVIT.EMBED_DIM", 16, "MVIT.DIM_MUL", [[1, 2.0]]),
+        *("MVIT.HEAD_MUL", [[1, 2.0]], "MVIT.POOL_Q_STRIDE", [[1, 1, 2, 2]]),
+        *("DATA.TRAIN_CROP_SIZE", 32, "DATA.TEST_CROP_SIZE", 32, "DATA.NUM_FRAMES", 4),
+    ),
+}
+
+
+# Until the tree itself holds PySlowFast's sections: its defaults, and what a file or option says.
+SECTIONS = """
+RESNET: {TRANS_FUNC: bottleneck_transform, NUM_GROUPS: 1, WIDTH_PER_GROUP: 64, STRIDE_1X1: false,
+  ZERO_INIT_FINAL_BN: false, ZERO_INIT_FINAL_CONV: false, DEPTH: 50,
+  NUM_BLOCK_TEMP_KERNEL: [[3], [4], [6], [3]], SPATIAL_STRIDES: [[1], [2], [2], [2]],
+  SPATIAL_DILATIONS: [[1], [1], [1], [1]]}
+X3D: {WIDTH_FACTOR: 1.0, DEPTH_FACTOR: 1.0, BOTTLENECK_FACTOR: 1.0, DIM_C5: 2048, DIM_C1: 12,
+  SCALE_RES2: false, BN_LIN5: false, CHANNELWISE_3x3x3: true}
+NONLOCAL: {LOCATION: [[[]], [[]], [[]], [[]]]}
+SLOWFAST: {BETA_INV: 8, ALPHA: 8, FUSION_CONV_CHANNEL_RATIO: 2, FUSION_KERNEL_SZ: 5}
+MVIT: {MODE: conv, POOL_FIRST: false, CLS_EMBED_ON: true, PATCH_KERNEL: [3, 7, 7],
+  PATCH_STRIDE: [2, 4, 4], PATCH_PADDING: [2, 4, 4], PATCH_2D: false, EMBED_DIM: 96, NUM_HEADS: 1,
+  MLP_RATIO: 4.0, QKV_BIAS: true, DROPPATH_RATE: 0.1, LAYER_SCALE_INIT_VALUE: 0.0, DEPTH: 16,
+  NORM: layernorm, DIM_MUL: [], HEAD_MUL: [], POOL_KV_STRIDE: [], POOL_KV_STRIDE_ADAPTIVE: null,
+  POOL_Q_STRIDE: [], POOL_KVQ_KERNEL: null, ZERO_DECAY_POS_CLS: true, NORM_STEM: false,
+  SEP_POS_EMBED: false, DROPOUT_RATE: 0.0, USE_ABS_POS: true, REL_POS_SPATIAL: false,
+  REL_POS_TEMPORAL: false, RESIDUAL_POOLING: false, DIM_MUL_IN_ATT: false, SEPARATE_QKV: false,
+  HEAD_INIT_SCALE: 1.0, USE_MEAN_POOLING: false, USE_FIXED_SINCOS_POS: false, REV: {ENABLE: false}}
+"""
+
+
+def with_sections(cfg, text, opts):
+    """Return a copy of ``cfg`` with those sections."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    sections, given = yaml.safe_load(SECTIONS), yaml.safe_load(text)
+    for name, values in sections.items():
+        values.update(given.get(name, {}))
+        for key, value in zip(opts[::2], opts[1::2]):
+            section, _, option = key.partition(".")
+            if section == name:
+                owner = values["REV"] if option.startswith("REV.") else values
+                owner[option.removeprefix("REV.")] = value
+        cfg[name] = CfgNode(values)
+    for key in ("PATCH_KERNEL", "PATCH_STRIDE", "PATCH_PADDING"):
+        if isinstance(cfg.MVIT[key], str):
+            cfg.MVIT[key] = ast.literal_eval(cfg.MVIT[key])
+    return cfg
+
+
+@pytest.fixture
+def make_cfg(tmp_path):
+    """Return make(text, KEY, value, ...): the options of a YAML file of that text."""
+
+    def make(text: str, *opts: object):
+        (tmp_path / "network.yaml").write_text(text)
+        cfg = load_cfg([tmp_path / "network.yaml"], ["NUM_GPUS", 0, *opts], env={})
+        return cfg if hasattr(cfg, "RESNET") else with_sections(cfg, text, opts)
+
+    return make
+
+
+@pytest.fixture
+def tiny(make_cfg):
+    """Return make(name, KEY, value, ...): the small network of that name, of five classes."""
+
+    def make(name: str, *opts: object) -> nn.Module:
+        torch.manual_seed(0)
+        cfg = make_cfg(FILES[name][0], *TINY[name], "MODEL.NUM_CLASSES", 5, *opts)
+        return build_model(cfg)
+
+    return make
+
+
+def clips(frames: int, side: int = 32) -> torch.Tensor:
+    return torch.randn(2, 3, frames, side, side, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_pyslowfasts_own_files_give_networks_of_the_published_size(make_cfg, name):
+    text, millions = FILES[name]
+    # MViT's builder computes its widths with tensors.
+    with torch.device("cpu" if name == "MViT" else "meta"):
+        model = MODEL_REGISTRY.get(make_cfg(text).MODEL.MODEL_NAME)(make_cfg(text))
+    number = sum(p.numel() for p in model.parameters()) / 1e6
+    assert number == pytest.approx(millions, abs=0.051 if name == "MViT" else 0.0051)
+
+
+@pytest.mark.parametrize("arch", ["Slow", "C2D", "I3D"])
+def test_a_resnet_may_be_named_by_its_architecture(tiny, arch):
+    by_file, by_name = tiny(arch), tiny(arch, "MODEL.MODEL_NAME", arch, "MODEL.ARCH", "slowfast")
+    assert_close(by_name.state_dict(), by_file.state_dict(), rtol=0, atol=0)
+    by_name.eval(), by_file.eval()
+    assert torch.equal(by_name([clips(4)]), by_file([clips(4)]))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_network_learns_two_clips(tiny, name):
+    model = tiny(name, "MODEL.DROPOUT_RATE", 0.0, "MVIT.DROPPATH_RATE", 0.0)
+    pathways, labels = [clips(8 if name == "SlowFast" else 4)], torch.tensor([0, 3])
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(12):
+        loss = nn.functional.cross_entropy(model(pathways), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(math.log(5), abs=0.3)
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@torch.no_grad()
+def test_the_slow_pathway_takes_evenly_spread_frames(tiny):
+    model, fast = tiny("SlowFast").eval(), clips(8)
+    assert model.num_pathways == 2
+    expected = model([fast[:, :, [0, 7]], fast])
+    assert torch.equal(model([fast]), expected)
+    assert not torch.allclose(model([fast[:, :, [1, 5]], fast]), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "none"])
+def test_scores_of_the_places_of_a_larger_clip_are_averaged(tiny, activation):
+    model = tiny("Slow", "MODEL.HEAD_ACT", activation).eval()
+    large = clips(4, side=64)
+    places = model.network(large).flatten(2)
+    assert places.shape == (2, 5, 4)
+    scored = {"softmax": lambda x: x.softmax(1), "sigmoid": torch.sigmoid, "none": lambda x: x}
+    found, act = model([large]), scored[activation]
+    assert_close(act(found), act(places).mean(dim=2))
+    single = model([clips(4)])
+    assert_close(single, model.network(clips(4)).flatten(1))
+
+
+def test_kernels_in_time_end_where_the_options_say(tiny):
+    model = tiny("I3D", "RESNET.NUM_BLOCK_TEMP_KERNEL", [[1], [2], [6], [0]])
+    stages = [block for block in model.network.blocks if hasattr(block, "res_blocks")]
+    lengths = [[b.branch2.conv_a.kernel_size[0] for b in stage.res_blocks] for stage in stages]
+    assert lengths == [[3, 1, 1], [3, 1, 1, 1], [3, 1, 3, 1, 3, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_initial_values_follow_the_options(tiny, zeros):
+    model = tiny("Slow", "RESNET.ZERO_INIT_FINAL_BN", zeros, "MODEL.FC_INIT_STD", 0.5)
+    last = [m for m in model.modules() if getattr(m, "block_final_bn", False)]
+    assert len(last) == 16
+    assert {float(m.weight.detach().max()) for m in last} == {0.0 if zeros else 1.0}
+    assert model.network.blocks[-1].proj.weight.std().item() == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("zero_decay", [True, False])
+def test_positions_and_class_token_are_decayed_unless_told(make_cfg, zero_decay):
+    options = (*TINY["MViT"], "MVIT.ZERO_DECAY_POS_CLS", zero_decay)
+    cfg = make_cfg(MVIT, *options, "SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.WEIGHT_DECAY", 0.1)
+    model = build_model(cfg)
+    groups = construct_optimizer(model, cfg).param_groups
+    decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
+    positions = model.network.cls_positional_encoding
+    assert len(list(positions.parameters())) == 4
+    for parameter in positions.parameters():
+        assert (id(parameter) in decayed) is not zero_decay
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Slow", ("RESNET.DEPTH", 18), r"RESNET.DEPTH is 18: pytorchvideo has \[50, 101, 152\]"),
+        (
+            "Slow",
+            ("RESNET.TRANS_FUNC", "basic_transform"),
+            "TRANS_FUNC is 'basic_transform'.*has 'b",
+        ),
+        (
+            "Slow",
+            ("RESNET.STRIDE_1X1", True),
+            "RESNET.STRIDE_1X1 is True: .*ResNet.* has False only",
+        ),
+        ("Slow", ("RESNET.NUM_GROUPS", 32), "RESNET.NUM_GROUPS is 32: .* has 1 only"),
+        ("Slow", ("NONLOCAL.LOCATION", [[[]], [[1, 3]], [[]], [[]]]), "no non-local blocks"),
+        ("Slow", ("MODEL.ARCH", "2d"), "MODEL.ARCH '2d' is no ResNet .* choose c2d, i3d or slow"),
+        ("Slow", ("RESNET.SPATIAL_STRIDES", [[1], [2], [2]]), "a list for each of 4 stages"),
+        ("SlowFast", ("RESNET.SPATIAL_STRIDES", [[1]] * 4), "one number for each of 2 pathways"),
+        ("SlowFast", ("DATA.NUM_FRAMES", 10), "NUM_FRAMES 10 is no multiple of SLOWFAST.ALPHA 4"),
+        ("X3D", ("X3D.CHANNELWISE_3x3x3", False), "CHANNELWISE_3x3x3 is False: .*X3D.* True only"),
+        (
+            "X3D",
+            ("DATA.TRAIN_CROP_SIZE", 16),
+            "MODEL_NAME X3D: not usable by create_x3d: Crop size",
+        ),
+        ("MViT", ("MVIT.REL_POS_SPATIAL", True), "MVIT.REL_POS_SPATIAL is True: .*False only"),
+        ("MViT", ("MVIT.REV.ENABLE", True), "MVIT.REV.ENABLE is True"),
+        ("MViT", ("DATA.TEST_CROP_SIZE", 64), "TEST_CROP_SIZE is 64, but .*_SIZE 32: make"),
+    ],
+)
+def test_what_pytorchvideo_cannot_build_is_refused_by_name(tiny, name, options, message):
+    with pytest.raises(UsageError, match=message):
+        tiny(name, *options)
+
+
+def test_an_own_class_of_the_same_name_takes_the_place(monkeypatch):
+    monkeypatch.setattr(MODEL_REGISTRY, "_obj_map", copy.copy(MODEL_REGISTRY._obj_map))
+
+    @MODEL_REGISTRY.register()
+    class MViT(nn.Module):
+        """As in a fork of PySlowFast."""
+
+    assert MODEL_REGISTRY.get("MViT") is MViT
+    with pytest.raises((AssertionError, UsageError), match="registered"):
+        MODEL_REGISTRY.register()(type("MViT", (nn.Module,), {}))
