@@ -1,7 +1,7 @@
 """Refuse impossible values and combinations before anything is started.
 
-Names that a registry knows (models, losses, data sets, prompt sets, schedules, frame rules, types
-of checkpoints) are checked by the registry, since an extension may add to them.
+Names that a registry knows (models, losses, data sets, prompt sets, schedules, frame rules,
+transforms, types of checkpoints) are checked by the registry, since an extension may add to them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DATA.ENSEMBLE_METHOD": ("sum", "max"),
     "DATA.FRAME_COUNT": ("list", "folder"),
     "DATA.RESIZE": ("torch", "opencv"),
-    "DATA.SAMPLING": ("dense", "segment"),
     "DATA.TIMESTAMPS": ("corrected", "legacy"),
-    "DATA.TRANSFORMS": ("slowfast", "clip", "text4vis", "open_clip"),
     "DIST_BACKEND": ("nccl", "gloo"),
     "LOG.PROGRESS": ("auto", "rich", "plain", "none"),
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),

@@ -13,6 +13,7 @@ DUMP = Path(__file__).with_name("pyslowfast_defaults.yaml")
 # Where a default of ours differs on purpose from PySlowFast's.
 DIFFERENT = {
     "DATA.DECODING_BACKEND": "torchvision can no longer read videos",
+    "MODEL.ARCH": "one pathway, unless a recipe says otherwise",
     "MODEL.NUM_CLASSES": "0 = as in the class file, 400 without one",
     "OUTPUT_DIR": "a run in the working directory would be resumed by the next",
 }

@@ -1,4 +1,5 @@
 import pytest
+from yacs.config import CfgNode
 
 from slowfast.datasets.build import DATASET_REGISTRY, build_dataset, find_dataset
 from slowfast.errors import UsageError
@@ -6,13 +7,14 @@ from slowfast.errors import UsageError
 
 @pytest.fixture
 def register(monkeypatch):
-    """Return a function that registers empty classes for one test."""
+    """Return a function that registers classes of no items for one test."""
     monkeypatch.setattr(DATASET_REGISTRY, "_obj_map", dict(DATASET_REGISTRY._obj_map))
 
     def make(name):
-        cls = type(
-            name, (), {"__init__": lambda self, cfg, split: setattr(self, "got", (cfg, split))}
-        )
+        def init(self, cfg, split):
+            self.got = (cfg, split)
+
+        cls = type(name, (), {"__init__": init, "__len__": lambda self: 0})
         DATASET_REGISTRY.register(cls)
         return cls
 
@@ -58,4 +60,4 @@ def test_a_miss_lists_the_known_names():
 
 def test_the_class_is_called_with_config_and_split(register):
     register("Toy")
-    assert build_dataset("toy", {"a": 1}, "val").got == ({"a": 1}, "val")
+    assert build_dataset("toy", CfgNode({"A": 1}), "val").got == ({"A": 1}, "val")

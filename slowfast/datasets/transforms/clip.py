@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ import torchvision.transforms.functional as TF
 from PIL import Image
 from torch import Tensor
 
+from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform, check_sizes
 from slowfast.datasets.transforms.draws import Draws, stream
 from slowfast.datasets.transforms.slowfast import Box, resize
 from slowfast.errors import DataError
@@ -217,8 +218,9 @@ def gray_scale(frames_THWC: np.ndarray, rng: Draws, probability: float) -> np.nd
     return np.repeat(gray[..., None], 3, axis=-1)
 
 
+@TRANSFORM_REGISTRY.register(names=["clip"])
 @dataclass(frozen=True)
-class ClipTransform:
+class ClipTransform(Transform):
     """The whole chain, from uint8 frames to float crops.
 
     Attributes:
@@ -240,6 +242,31 @@ class ClipTransform:
     jitter: ColorJitter | None = None
     gray: float = 0.0
     method: str = "opencv"
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> ClipTransform:
+        """Return the chain for ``split`` (train, val or test).
+
+        Raises:
+            UsageError: a crop that does not fit.
+        """
+        data, aug = cfg.DATA, cfg.AUG
+        size = data.TEST_CROP_SIZE if split == "test" else data.TRAIN_CROP_SIZE
+        short = short_side_for(size)
+        if split == "test":
+            short = data.TEST_SHORT_SIZE or (size if cfg.TEST.NUM_SPATIAL_CROPS > 1 else short)
+            check_sizes("DATA.TEST_SHORT_SIZE", short, "DATA.TEST_CROP_SIZE", size)
+        jitter = ColorJitter(aug.CLIP_COLOR_JITTER, aug.COLOR_JITTER_PER_FRAME)
+        return ClipTransform(
+            size,
+            short,
+            tuple(data.MEAN),
+            tuple(data.STD),
+            flip=data.RANDOM_FLIP,
+            jitter=jitter if split == "train" and aug.CLIP_COLOR_JITTER > 0 else None,
+            gray=aug.CLIP_GRAY_SCALE if split == "train" else 0.0,
+            method=data.RESIZE,
+        )
 
     def _scaled(self, frames_THWC: np.ndarray) -> np.ndarray:
         height, width = keep_ratio_size(*_sides(frames_THWC), self.short_side)

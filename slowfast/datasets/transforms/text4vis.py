@@ -13,22 +13,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform, check_sizes
 from slowfast.datasets.transforms.clip import cut, gray_scale, multi_scale_sizes
 from slowfast.datasets.transforms.draws import Draws, stream
+from slowfast.datasets.transforms.rand_augment import Augment, build_rand_augment
 from slowfast.datasets.transforms.slowfast import Box, normalize
-from slowfast.datasets.transforms.text4vis_rand_augment import Augment
 from slowfast.errors import DataError, UsageError
+from slowfast.text.labels import load_classes
 
-NUM_CROPS = (1, 3, 5, 10)
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 TRIES = 10
+# Something-Something is known by the name of its data set: PySlowFast's (ssv2, Ssv2videos) or
+# Text4Vis's (something...).
+SOMETHING = ("ssv2", "something")
 SOMETHING_SIZE = (240, 320)
 SSV2_CLASSES = 174
 SSV2_PAIRS = ((86, 87), (93, 94), (166, 167))
@@ -108,7 +113,7 @@ def fixed_boxes(
     Raises:
         DataError: the frame is smaller than the crop.
     """
-    assert num_crops in NUM_CROPS, num_crops
+    assert num_crops in (1, 3, 5, 10), num_crops
     if min(height, width) < size:
         raise DataError(
             f"frame of {height} x {width} pixels is smaller than the crop of {size};"
@@ -196,8 +201,9 @@ def _plain(name: str) -> str:
     return name.lower().replace("[", "").replace("]", "")
 
 
+@TRANSFORM_REGISTRY.register(names=["text4vis"])
 @dataclass(frozen=True)
-class Text4VisTransform:
+class Text4VisTransform(Transform):
     """The whole chain, from uint8 frames to float crops.
 
     Attributes:
@@ -213,6 +219,9 @@ class Text4VisTransform:
         centred: a random clip is cut in its centre and not augmented (published validation).
     """
 
+    crop_counts: ClassVar[tuple[int, ...]] = (1, 3, 5, 10)
+    crop_axes: ClassVar[tuple[str, ...]] = ("long", "width")
+
     size: int
     short_side: int
     mean: tuple[float, ...]
@@ -223,6 +232,44 @@ class Text4VisTransform:
     gray: float = 0.0
     rand_augment: Augment | None = None
     centred: bool = False
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> Text4VisTransform:
+        """Return the chain for ``split``; that of Something-Something where the run trains on it.
+
+        Raises:
+            UsageError: options that do not go together.
+        """
+        data, aug, test = cfg.DATA, cfg.AUG, split == "test"
+        size = data.TEST_CROP_SIZE if test else data.TRAIN_CROP_SIZE
+        short = (data.TEST_SHORT_SIZE if test else 0) or short_side_for(size)
+        check_sizes("DATA.TEST_SHORT_SIZE", short, "DATA.TEST_CROP_SIZE", size)
+        if aug.ENABLE and aug.RE_PROB > 0:
+            raise UsageError("DATA.TRANSFORMS text4vis has no random erasing; set AUG.RE_PROB 0")
+        arguments: dict[str, Any] = {
+            "size": size,
+            "short_side": short,
+            "mean": tuple(data.MEAN),
+            "std": tuple(data.STD),
+            "num_crops": cfg.TEST.NUM_SPATIAL_CROPS if test else 1,
+            "axis": cfg.TEST.CROP_AXIS,
+            "flip": data.RANDOM_FLIP,
+            "gray": aug.CLIP_GRAY_SCALE,
+            "rand_augment": build_rand_augment(cfg, split),
+            "centred": split != "train",
+        }
+        if test or not any(name in cfg.TRAIN.DATASET.lower() for name in SOMETHING):
+            return Text4VisTransform(**arguments)
+        if data.MULTI_LABEL:
+            raise UsageError(
+                f"DATA.TRANSFORMS text4vis of TRAIN.DATASET {cfg.TRAIN.DATASET} exchanges single"
+                " labels of mirrored clips; it cannot with DATA.MULTI_LABEL"
+            )
+        check_sizes("the 240 x 320 of Something-Something", 240, "DATA.TRAIN_CROP_SIZE", size)
+        path = cfg.TEXT.SUBSET or cfg.TEXT.CLASSES
+        names = load_classes(path).names if path else ()
+        partners = mirror_partners(names, cfg.MODEL.NUM_CLASSES)
+        return SomethingTransform(**arguments, partners=partners)
 
     @property
     def centre(self) -> int:

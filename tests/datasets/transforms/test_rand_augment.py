@@ -7,7 +7,6 @@ from PIL import Image, ImageEnhance, ImageOps
 from slowfast.datasets.transforms.draws import LegacyRng
 from slowfast.datasets.transforms.rand_augment import (
     RandAugment,
-    RandAugmentPolicy,
     operations,
     parse_policy,
     rand_augment_transform,
@@ -25,10 +24,10 @@ def image() -> Image.Image:
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("rand", RandAugmentPolicy()),
-        ("rand-m9-mstd0.5-inc1", RandAugmentPolicy(9, 2, 0.5, True)),
-        ("rand-m7-n4-mstd0.5-inc0", RandAugmentPolicy(7, 4, 0.5, False)),
-        ("rand-m3-w0", RandAugmentPolicy(3, weighted=True)),
+        ("rand", RandAugment()),
+        ("rand-m9-mstd0.5-inc1", RandAugment(9, 2, 0.5, True)),
+        ("rand-m7-n4-mstd0.5-inc0", RandAugment(7, 4, 0.5, False)),
+        ("rand-m3-w0", RandAugment(3, weighted=True)),
     ],
 )
 def test_configuration_strings(text, want):
@@ -43,7 +42,7 @@ def test_unknown_strings_are_refused(text):
 
 def test_unknown_interpolation_is_refused():
     with pytest.raises(UsageError, match="AUG.INTERPOLATION is 'area'"):
-        RandAugment("rand", "area")
+        parse_policy("rand", "area")
 
 
 def test_order_of_the_fifteen_operations():
@@ -111,7 +110,7 @@ def test_translations_and_rotations_fill_with_grey(image):
 
 def test_all_frames_of_a_clip_are_changed_alike(image):
     clip = np.repeat(np.asarray(image)[None], 5, axis=0)
-    augment = RandAugment("rand-m9-n3-mstd0.5-inc1", "random")
+    augment = parse_policy("rand-m9-n3-mstd0.5-inc1", "random")
     for seed in range(10):
         out = augment(clip, np.random.default_rng(seed))
         assert out.shape == clip.shape
@@ -120,7 +119,7 @@ def test_all_frames_of_a_clip_are_changed_alike(image):
 
 
 def test_half_of_the_operations_are_skipped_and_signs_are_even():
-    augment = RandAugment("rand-m10-n4-inc1")
+    augment = parse_policy("rand-m10-n4-inc1")
     drawn = [op for seed in range(300) for op in augment.draw(np.random.default_rng(seed))]
     assert 450 < len(drawn) < 750  # of 1200
     signs = [amount > 0 for name, amount, _ in drawn if name in ("Rotate", "ShearX", "TranslateY")]
@@ -128,7 +127,7 @@ def test_half_of_the_operations_are_skipped_and_signs_are_even():
 
 
 def test_weighted_choice_never_draws_twice_nor_weightless_operations():
-    augment = RandAugment("rand-m5-n6-w0-p1")
+    augment = parse_policy("rand-m5-n6-w0-p1")
     for seed in range(30):
         names = [name for name, *_ in augment.draw(np.random.default_rng(seed))]
         assert len(set(names)) == 6
@@ -138,7 +137,7 @@ def test_weighted_choice_never_draws_twice_nor_weightless_operations():
 def test_draws_replay_the_two_global_generators():
     np.random.seed(4)  # noqa: NPY002
     random.seed(4)
-    augment = RandAugment("rand-m7-n4-mstd0.5-inc1", "bilinear")
+    augment = parse_policy("rand-m7-n4-mstd0.5-inc1", "bilinear")
     want = []
     for index in np.random.choice(15, 4):  # noqa: NPY002
         if random.random() > 0.5:

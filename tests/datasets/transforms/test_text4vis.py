@@ -21,7 +21,7 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 BICUBIC, BILINEAR = tv.InterpolationMode.BICUBIC, tv.InterpolationMode.BILINEAR
 REPLAYED = (0, 3, 5)  # mirrored, grey, neither
-LABELS = Path(__file__).resolve().parents[2] / "label_db" / "ssv2"
+LABELS = Path(__file__).resolve().parents[3] / "label_db" / "ssv2"
 
 
 def make_frames(height: int, width: int, count: int = 3) -> np.ndarray:
