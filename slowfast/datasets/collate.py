@@ -99,10 +99,11 @@ def collate(items: Sequence[Any], source: str = "of this loader") -> Batch:
         nothing = torch.empty(0, dtype=torch.int64)
         return [], nothing, nothing, torch.empty(0, 1, 3, dtype=torch.float64), meta
     frames, labels, indices, times = zip(*clips)
+    inputs = _stack(frames, source)
     try:
         return (
-            _stack(frames, source),
-            default_collate(list(labels)),
+            inputs,
+            default_collate([torch.as_tensor(label) for label in labels]),
             default_collate([int(index) for index in indices]),
             default_collate([np.asarray(time, dtype=np.float64) for time in times]),
             meta,
