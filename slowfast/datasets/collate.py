@@ -34,7 +34,7 @@ def as_sample(item: Any, source: str) -> Sample:
         found = f" of {len(item)}" if isinstance(item, (list, tuple)) else ""
         raise broken_dataset(source, f"returned a {type(item).__name__}{found}")
     frames, label, index, *more = item
-    time, meta = ([None, None] + more)[-2:]
+    time, meta = [None, None, *more][-2:]
     if isinstance(label, Mapping):
         raise broken_dataset(
             source,

@@ -123,7 +123,7 @@ class FolderReader:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(names=["Framefolder", "Ssv2"])
 class Framefolder(VideoDataset):
     """Clips of videos that lie as folders of images.
 
@@ -167,11 +167,6 @@ class Framefolder(VideoDataset):
         listed = int(self.videos.num_frames[video])
         length = count_frames(folder, self.template) if self.count_files else listed
         yield FolderReader(folder, length, self.template, self.rule.target_fps)
-
-
-@DATASET_REGISTRY.register()
-class Ssv2(Framefolder):
-    """Folders of images: Something-Something V2 (Ssv2videos is the same as video files)."""
 
 
 def _fields(template: str) -> int:

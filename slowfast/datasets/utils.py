@@ -106,13 +106,12 @@ def retry_load_images(
     Raises:
         DataError: some image still cannot be read.
     """
-    for attempt in range(retry):
+    for attempt in range(max(1, retry)):
         if attempt:
             time.sleep(1.0)
-        images = [read_image(path) for path in image_paths]
-        if not any(image is None for image in images):
-            break
-    else:
-        bad = [str(path) for path, image in zip(image_paths, images) if image is None]
-        raise DataError(f"{bad[0]}: cannot be read as an image, nor can {len(bad) - 1} others")
-    return torch.as_tensor(np.stack(images)) if backend == "pytorch" else images
+        read = {path: read_image(path) for path in image_paths}
+        bad = [str(path) for path, image in read.items() if image is None]
+        if not bad:
+            images: list[Any] = [read[path] for path in image_paths]
+            return torch.as_tensor(np.stack(images)) if backend == "pytorch" else images
+    raise DataError(f"{bad[0]}: cannot be read as an image, nor can {len(bad) - 1} others")

@@ -289,26 +289,6 @@ class VideoDataset(Dataset):
         return None, entry[2], index, None, {"failed": [entry]}
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(names=["Kinetics", "Ucf101", "Hmdb51", "Ssv2videos", "Activitynet"])
 class Kinetics(VideoDataset):
-    """Videos of a list, under the name that PySlowFast's users expect."""
-
-
-@DATASET_REGISTRY.register()
-class Ucf101(VideoDataset):
-    """Videos of a list: UCF-101."""
-
-
-@DATASET_REGISTRY.register()
-class Hmdb51(VideoDataset):
-    """Videos of a list: HMDB-51."""
-
-
-@DATASET_REGISTRY.register()
-class Ssv2videos(VideoDataset):
-    """Videos of a list: Something-Something V2 as video files."""
-
-
-@DATASET_REGISTRY.register()
-class Activitynet(VideoDataset):
-    """Videos of a list: ActivityNet."""
+    """Videos of a list, under the name that PySlowFast's users expect, and those of other data."""

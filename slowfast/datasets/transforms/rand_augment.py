@@ -57,22 +57,21 @@ class Operation:
         function: as timm's, (image, amount if there is one, resample, fillcolor) -> image.
         amount: level or strength -> amount; None for an operation without one.
         signed: the amount is negated in half of the cases.
-        weight: chance in the weighted choice ``w0``.
         base: added to the amount after its sign was drawn.
         fill: colour of pixels from outside the frame; None for black.
     """
 
-    function: Callable[..., Image.Image]
+    function: Any
     amount: Callable[[float], float] | None = None
     signed: bool = False
-    weight: float = 0.0
     base: float = 0.0
     fill: tuple[int, ...] | None = None
 
     def apply(self, image: Image.Image, amount: float, how: Any) -> Image.Image:
         """Return the changed image; ``how``: see Drawn."""
         values = () if self.amount is None else (amount,)
-        return self.function(image, *values, resample=how, fillcolor=self.fill)
+        changed: Image.Image = self.function(image, *values, resample=how, fillcolor=self.fill)
+        return changed
 
 
 def _posterize(image: Image.Image, bits: float, **_: Any) -> Image.Image:
@@ -100,6 +99,15 @@ def _cutout(
     return image
 
 
+PLAIN = {name: Operation(NAME_TO_OP[name]) for name in ("AutoContrast", "Equalize", "Invert")}
+FACTORS = ("Color", "Contrast", "Brightness", "Sharpness")
+# chances in the weighted choice w0; 0 for the others
+WEIGHTS = {"AutoContrast": 0.025, "Equalize": 0.005, "Rotate": 0.3, "Solarize": 0.005,
+           "SolarizeAdd": 0.005, "Color": 0.025, "Contrast": 0.005, "Brightness": 0.005,
+           "Sharpness": 0.025, "ShearX": 0.2, "ShearY": 0.2, "TranslateX": 0.1, "TranslateY": 0.1,
+}  # fmt: skip
+
+
 @functools.cache
 def operations(increasing: bool) -> dict[str, Operation]:
     """Return PySlowFast's fifteen operations by name, in its order.
@@ -109,43 +117,32 @@ def operations(increasing: bool) -> dict[str, Operation]:
             posterize and solarize become weaker and the factors run from 0.1 to 1.9.
     """
 
-    def up_to(most: float) -> Callable[[float], float]:
-        return lambda level: level / MAX_LEVEL * most
-
     def steps(most: int) -> Callable[[float], float]:
         if increasing:
             return lambda level: most - int(level / MAX_LEVEL * most)
         return lambda level: int(level / MAX_LEVEL * most)
 
-    def plain(name: str, weight: float = 0.0) -> Operation:
-        return Operation(NAME_TO_OP[name], weight=weight)
-
-    def factor(name: str, weight: float) -> Operation:
+    def factor(name: str) -> Operation:
         if increasing:  # away from 1
-            return Operation(NAME_TO_OP[name], lambda level: 0.09 * level, True, weight, base=1.0)
-        return Operation(NAME_TO_OP[name], lambda level: 0.18 * level + 0.1, False, weight)
+            return Operation(NAME_TO_OP[name], lambda level: 0.09 * level, True, base=1.0)
+        return Operation(NAME_TO_OP[name], lambda level: 0.18 * level + 0.1)
 
-    def moved(name: str, most: float, weight: float) -> Operation:
-        return Operation(NAME_TO_OP[name], up_to(most), True, weight, fill=GREY)
+    def moved(name: str, most: float) -> Operation:
+        return Operation(NAME_TO_OP[name], lambda level: level / MAX_LEVEL * most, True, fill=GREY)
 
     return {
-        "AutoContrast": plain("AutoContrast", 0.025),
-        "Equalize": plain("Equalize", 0.005),
-        "Invert": plain("Invert"),
-        "Rotate": moved("Rotate", 30.0, 0.3),
+        **PLAIN,
+        "Rotate": moved("Rotate", 30.0),
         "Posterize": Operation(_posterize, steps(4)),
-        "Solarize": Operation(NAME_TO_OP["Solarize"], steps(256), weight=0.005),
+        "Solarize": Operation(NAME_TO_OP["Solarize"], steps(256)),
         "SolarizeAdd": Operation(
-            NAME_TO_OP["SolarizeAdd"], lambda level: int(level / MAX_LEVEL * 110), weight=0.005
+            NAME_TO_OP["SolarizeAdd"], lambda level: int(level / MAX_LEVEL * 110)
         ),
-        "Color": factor("Color", 0.025),
-        "Contrast": factor("Contrast", 0.005),
-        "Brightness": factor("Brightness", 0.005),
-        "Sharpness": factor("Sharpness", 0.025),
-        "ShearX": moved("ShearX", 0.3, 0.2),
-        "ShearY": moved("ShearY", 0.3, 0.2),
-        "TranslateX": moved("TranslateXRel", 0.45, 0.1),
-        "TranslateY": moved("TranslateYRel", 0.45, 0.1),
+        **{name: factor(name) for name in FACTORS},
+        "ShearX": moved("ShearX", 0.3),
+        "ShearY": moved("ShearY", 0.3),
+        "TranslateX": moved("TranslateXRel", 0.45),
+        "TranslateY": moved("TranslateYRel", 0.45),
     }
 
 
@@ -154,15 +151,12 @@ def _between(function: Any, low: float, high: float, signed: bool = False) -> Op
 
 
 TEXT4VIS_OPERATIONS = {
-    **{name: Operation(NAME_TO_OP[name]) for name in ("AutoContrast", "Equalize", "Invert")},
+    **PLAIN,
     "Rotate": _between(NAME_TO_OP["Rotate"], 0.0, 30.0, signed=True),
     "Posterize": _between(_posterize, 0.0, 4.0),
     "Solarize": _between(NAME_TO_OP["Solarize"], 0.0, 256.0),
     "SolarizeAdd": _between(_solarize_added, 0.0, 110.0),
-    **{
-        name: _between(NAME_TO_OP[name], 0.1, 1.9)
-        for name in ("Color", "Contrast", "Brightness", "Sharpness")
-    },
+    **{name: _between(NAME_TO_OP[name], 0.1, 1.9) for name in FACTORS},
     "ShearX": _between(NAME_TO_OP["ShearX"], 0.0, 0.3, signed=True),
     "ShearY": _between(NAME_TO_OP["ShearY"], 0.0, 0.3, signed=True),
     "CutoutAbs": _between(_cutout, 0.0, 40.0),
@@ -216,7 +210,7 @@ class RandAugment:
             len(table),
             self.layers,
             replace=not self.weighted,
-            p=[operation.weight for _, operation in table] if self.weighted else None,
+            p=[WEIGHTS.get(name, 0.0) for name, _ in table] if self.weighted else None,
         )
         drawn = []
         for name, operation in (table[index] for index in chosen):
@@ -293,6 +287,17 @@ class PerFrame:
         return np.concatenate([self.augment(frames_THWC[t : t + 1], rng) for t in single])
 
 
+# what the words of timm's strings set
+WORDS: dict[str, tuple[str, Callable[[float], Any]]] = {
+    "m": ("magnitude", float),
+    "n": ("layers", int),
+    "mstd": ("deviation", float),
+    "inc": ("increasing", bool),
+    "p": ("probability", float),
+    "w": ("weighted", lambda _: True),
+}
+
+
 def parse_policy(text: str, interpolation: str = "bicubic") -> RandAugment:
     """Return the RandAugment that AUG.AA_TYPE names.
 
@@ -319,14 +324,6 @@ def parse_policy(text: str, interpolation: str = "bicubic") -> RandAugment:
     head, *parts = text.split("-")
     if head != "rand":
         raise UsageError(f"AUG.AA_TYPE is {text!r}: expected such as rand-m7-n4-mstd0.5-inc1")
-    known: dict[str, tuple[str, Callable[[float], Any]]] = {
-        "m": ("magnitude", float),
-        "n": ("layers", int),
-        "mstd": ("deviation", float),
-        "inc": ("increasing", bool),
-        "p": ("probability", float),
-        "w": ("weighted", lambda _: True),
-    }
     found: dict[str, Any] = {}
     for part in parts:
         match = re.fullmatch(r"(mstd|m|n|inc|w|p)(\d+(?:\.\d*)?)", part)
@@ -335,7 +332,7 @@ def parse_policy(text: str, interpolation: str = "bicubic") -> RandAugment:
                 f"AUG.AA_TYPE is {text!r}: {part!r} is none of m<level>, n<count>, mstd<deviation>,"
                 " inc0, inc1, p<probability>, w0"
             )
-        name, convert = known[match[1]]
+        name, convert = WORDS[match[1]]
         found[name] = convert(float(match[2]))
     return RandAugment(**found, interpolation=interpolation)
 

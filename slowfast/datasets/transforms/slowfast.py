@@ -108,7 +108,8 @@ def crop(video: Tensor, box: Box) -> Tensor:
     return video[..., box.top : box.top + box.height, box.left : box.left + box.width]
 
 
-def _check_fits(height: int, width: int, size: int) -> None:
+def check_fits(height: int, width: int, size: int) -> None:
+    """Refuse a crop that is larger than the frame; raises DataError."""
     if min(height, width) < size:
         raise DataError(
             f"frame of {height} x {width} pixels is smaller than the crop of {size};"
@@ -125,7 +126,7 @@ def random_crop_box(height: int, width: int, size: int, rng: Draws) -> Box:
     Raises:
         DataError: the frame is smaller than the crop.
     """
-    _check_fits(height, width, size)
+    check_fits(height, width, size)
     top = int(rng.integers(0, height - size)) if height > size else 0
     left = int(rng.integers(0, width - size)) if width > size else 0
     return Box(top, left, size, size)
@@ -141,7 +142,7 @@ def uniform_crop_box(height: int, width: int, size: int, index: int) -> Box:
         DataError: the frame is smaller than the crop.
     """
     assert index in (0, 1, 2), index
-    _check_fits(height, width, size)
+    check_fits(height, width, size)
     top = math.ceil((height - size) / 2)
     left = math.ceil((width - size) / 2)
     if height > width:

@@ -21,11 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform, check_sizes
-from slowfast.datasets.transforms.clip import cut, gray_scale, multi_scale_sizes
+from slowfast.datasets.transforms.clip import cut, frame_sides, gray_scale, multi_scale_sizes
 from slowfast.datasets.transforms.draws import Draws, stream
 from slowfast.datasets.transforms.rand_augment import Augment, build_rand_augment
-from slowfast.datasets.transforms.slowfast import Box, normalize
-from slowfast.errors import DataError, UsageError
+from slowfast.datasets.transforms.slowfast import Box, check_fits, normalize
+from slowfast.errors import UsageError
 from slowfast.text.labels import load_classes
 
 AREA = (0.08, 1.0)
@@ -64,10 +64,6 @@ def resized_sides(height: int, width: int, short_side: int) -> tuple[int, int]:
     if width <= height:
         return short_side * height // width, short_side
     return short_side, short_side * width // height
-
-
-def _sides(frames_THWC: np.ndarray) -> tuple[int, int]:
-    return frames_THWC.shape[1], frames_THWC.shape[2]
 
 
 def resize_frames(
@@ -114,11 +110,7 @@ def fixed_boxes(
         DataError: the frame is smaller than the crop.
     """
     assert num_crops in (1, 3, 5, 10), num_crops
-    if min(height, width) < size:
-        raise DataError(
-            f"frame of {height} x {width} pixels is smaller than the crop of {size};"
-            " raise DATA.TEST_SHORT_SIZE or lower DATA.TEST_CROP_SIZE"
-        )
+    check_fits(height, width, size)
     if num_crops == 1:  # rounded half to even
         return [Box(round((height - size) / 2), round((width - size) / 2), size, size)]
     x, y = (width - size) // 4, (height - size) // 4
@@ -280,16 +272,16 @@ class Text4VisTransform(Transform):
 
     def scaled(self, frames_THWC: np.ndarray) -> np.ndarray:
         """Return the frames at the size that is cropped from."""
-        sides = resized_sides(*_sides(frames_THWC), self.short_side)
+        sides = resized_sides(*frame_sides(frames_THWC), self.short_side)
         return resize_frames(frames_THWC, *sides, Image.Resampling.BICUBIC)
 
     def random_cut(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:
         """Return one random box of the scaled frames, T x S x S x 3."""
         bilinear = Image.Resampling.BILINEAR
-        box = resized_crop_box(*_sides(frames_THWC), rng)
+        box = resized_crop_box(*frame_sides(frames_THWC), rng)
         if box is not None:
             return resize_frames(cut(frames_THWC, box), self.size, self.size, bilinear)
-        height, width = resized_sides(*_sides(frames_THWC), self.size)
+        height, width = resized_sides(*frame_sides(frames_THWC), self.size)
         frames = resize_frames(frames_THWC, height, width, bilinear)
         source = stream(rng, "python")
         left = int(source.integers(0, width - self.size + 1))
@@ -314,7 +306,7 @@ class Text4VisTransform(Transform):
         """Return a random float 3 x T x S x S cut of uint8 T x H x W x 3 frames."""
         if self.centred:
             frames = self.scaled(frames_THWC)
-            (box,) = fixed_boxes(*_sides(frames), self.size, 1)
+            (box,) = fixed_boxes(*frame_sides(frames), self.size, 1)
             return self._tensor(cut(frames, box))
         return self._tensor(self.augment(frames_THWC, rng)[0])
 
@@ -324,7 +316,7 @@ class Text4VisTransform(Transform):
         A single crop is the centre, whatever its index.
         """
         frames = self.scaled(frames_THWC)
-        boxes = fixed_boxes(*_sides(frames), self.size, self.num_crops, self.axis)
+        boxes = fixed_boxes(*frame_sides(frames), self.size, self.num_crops, self.axis)
         cuts = []
         for index in indices:
             part = cut(frames, boxes[index if self.num_crops > 1 else 0])
@@ -353,7 +345,7 @@ class SomethingTransform(Text4VisTransform):
 
     def random_cut(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:
         """Return one multi-scale crop of the scaled frames, T x S x S x 3."""
-        box = multi_scale_box(*_sides(frames_THWC), self.size, rng)
+        box = multi_scale_box(*frame_sides(frames_THWC), self.size, rng)
         bilinear = Image.Resampling.BILINEAR
         return resize_frames(cut(frames_THWC, box), self.size, self.size, bilinear)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets import from_config
-from slowfast.datasets.frames import Framefolder, Ssv2
+from slowfast.datasets.frames import Framefolder
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.transforms.rand_augment import (
     PerFrame,
@@ -217,8 +217,8 @@ def test_the_data_sets_name_chooses_the_pipeline(root):
 
 def test_the_label_of_a_sample_follows_its_mirror(root):
     """Each clip equals the unmirrored draw, or its mirror image with the other label."""
-    dataset = Ssv2(sided(root), "train")
-    plain = Ssv2(sided(root, **{"DATA.RANDOM_FLIP": False}), "train")
+    dataset = Framefolder(sided(root), "train")
+    plain = Framefolder(sided(root, **{"DATA.RANDOM_FLIP": False}), "train")
     seen = set()
     for epoch in range(6):
         dataset.set_epoch(epoch)
@@ -243,7 +243,7 @@ def test_each_cut_of_a_video_has_its_own_label(root):
 
 
 def test_validation_keeps_labels_and_takes_the_centre(root):
-    dataset = Ssv2(sided(root), "val")
+    dataset = Framefolder(sided(root), "val")
     bicubic = tv.InterpolationMode.BICUBIC
     image = Image.open(root / "wide" / "img_00001.png")
     chain = tv.Compose(
