@@ -1,6 +1,9 @@
-"""A user's extension file with a transform family and a frame rule, chosen by the options."""
+"""The extension file of docs/data.md: a transform family and a frame rule, chosen by options."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,49 +15,9 @@ from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY
 from slowfast.errors import UsageError
 from tests.video_files import write_video
 
-EXTENSION = '''
-from dataclasses import dataclass
-
-import numpy as np
-import torch
-
-from slowfast.datasets.sampling.rules import FRAME_RULE_REGISTRY, FrameRule
-from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform
-
-
-@TRANSFORM_REGISTRY.register()
-class Quarters(Transform):
-    """Cuts the four quarters of a frame."""
-
-    crop_counts = (1, 4)
-
-    def __init__(self, scale, split):
-        self.scale, self.split = scale, split
-
-    @classmethod
-    def from_cfg(cls, cfg, split):
-        return cls(cfg.DATA.STD[0], split)
-
-    def cut(self, frames, place):
-        y, x = (side // 2 * part for side, part in zip(frames.shape[1:3], divmod(place, 2)))
-        part = frames[:, y : y + frames.shape[1] // 2, x : x + frames.shape[2] // 2]
-        return torch.from_numpy(part.copy()).permute(3, 0, 1, 2) * self.scale
-
-    def random(self, frames, rng):
-        return self.cut(frames, int(rng.integers(0, 4)))
-
-    def crops(self, frames, indices):
-        return [self.cut(frames, index) for index in indices]
-
-
-@FRAME_RULE_REGISTRY.register()
-@dataclass(frozen=True)
-class FirstFrames(FrameRule):
-    """The first T frames, the last one again and again where there are fewer."""
-
-    def indices(self, timeline, clip, clips, rng):
-        return np.minimum(np.arange(self.num_frames), timeline.num_frames - 1)
-
+PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+EXTENSION = PAGE.split("```python\n# file: my_pipeline.py\n")[1].split("```")[0]
+WRONG = """
 
 @TRANSFORM_REGISTRY.register()
 class Unfinished(Transform):
@@ -64,13 +27,13 @@ class Unfinished(Transform):
 @TRANSFORM_REGISTRY.register()
 def halves(cfg, split):
     return lambda frames: frames[::2]
-'''
+"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
-    (folder / "mine.py").write_text(EXTENSION)
+    (folder / "mine.py").write_text(EXTENSION + WRONG)
     write_video(folder / "a.mp4", 5, size=(64, 48))
     for split in ("train", "val", "test"):
         (folder / f"{split}.csv").write_text("a.mp4 0\n")
@@ -82,9 +45,7 @@ def _leave_no_names(monkeypatch):
     for registry in (TRANSFORM_REGISTRY, FRAME_RULE_REGISTRY):
         monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
     yield
-    # the file is imported once a process, so that its names must be made anew for each test
-    import sys
-
+    # imported once a process: its names must be made anew for each test
     for name in [n for n, m in sys.modules.items() if "mine.py" in str(getattr(m, "__file__", ""))]:
         del sys.modules[name]
 
@@ -105,9 +66,8 @@ def test_both_are_chosen_by_their_names_and_read_their_own_options(folder):
     assert torch.equal(clips[0][:, 4], clips[0][:, 7])  # 5 frames: the last is repeated
     assert not torch.equal(clips[0], clips[3])
     plain = build_dataset("kinetics", make_cfg(folder, "DATA.STD", [1.0] * 3), "test")
-    assert torch.equal(clips[3], 2 * plain[3][0][0])
+    assert torch.equal(2 * clips[3], plain[3][0][0])
     train = build_dataset("kinetics", make_cfg(folder), "train")
-    assert train.transform.split == "train"
     assert train[0][0][0].shape == (3, 8, 24, 32)
 
 

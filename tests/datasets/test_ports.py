@@ -18,6 +18,7 @@ from slowfast.datasets import DATASET_REGISTRY, build_dataset, decoder, transfor
 from slowfast.datasets import video_container as container
 from slowfast.datasets.collate import collate
 from slowfast.datasets.loader import construct_loader
+from slowfast.engine.test import score_videos
 from slowfast.errors import DataError, UsageError
 from tests.video_files import frame_numbers, write_video
 
@@ -155,6 +156,27 @@ def test_a_constructor_that_writes_options_has_a_copy_of_its_own(register, caplo
         "data set OneView sets TEST.NUM_ENSEMBLE_VIEWS 2, TEST.NUM_SPATIAL_CROPS 1 in its own copy"
         " of the options"
     ]
+
+
+def test_the_views_that_a_constructor_writes_group_clips_into_videos(register, tmp_path):
+    @register
+    class OneCrop(Older):
+        items = [([torch.eye(3)[i // 2].view(3, 1, 1, 1)], i // 2, i, {}) for i in range(6)]
+
+        def __init__(self, cfg, mode):
+            cfg.TEST.NUM_SPATIAL_CROPS = 1
+
+    class Mean(torch.nn.Linear):
+        def forward(self, x):
+            return x[0].mean((2, 3, 4)) * self.bias
+
+    opts = ["TEST.DATASET", "OneCrop", "TEST.NUM_ENSEMBLE_VIEWS", "2", "NUM_GPUS", "0"]
+    opts += ["DATA_LOADER.NUM_WORKERS", "0", "OUTPUT_DIR", str(tmp_path)]
+    cfg = load_cfg([], [*opts, "TEST.NUM_SPATIAL_CROPS", "3"], env={})
+    model = Mean(1, 3)
+    torch.nn.init.ones_(model.bias)
+    scores = score_videos(cfg, model, construct_loader(cfg, "test"))
+    assert scores.labels.tolist() == scores.scores.argmax(1).tolist() == [0, 1, 2]
 
 
 def two_pathways(*opts):
