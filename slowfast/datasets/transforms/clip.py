@@ -91,14 +91,19 @@ def multi_scale_sizes(height: int, width: int, size: int) -> list[tuple[int, int
     ]
 
 
-def multi_scale_positions(height: int, width: int, w: int, h: int) -> list[tuple[int, int]]:
-    """Return the five (left, top) corners and centre of a w x h crop, in steps of a quarter."""
+def quarter_positions(height: int, width: int, w: int, h: int) -> list[tuple[int, int]]:
+    """Return 13 places (left, top) of a w x h crop: four corners, centre, four edges, four between.
+
+    Steps are whole quarters of the rest, so the last crop of an odd rest ends before the border.
+    """
     x, y = (width - w) // 4, (height - h) // 4
-    return [(0, 0), (4 * x, 0), (0, 4 * y), (4 * x, 4 * y), (2 * x, 2 * y)]
+    steps = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
+    steps += [(0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)]
+    return [(x * i, y * j) for i, j in steps]
 
 
-def multi_scale_box(height: int, width: int, size: int, rng: Draws) -> Box:
-    """Draw the box of a multi-scale crop: first its size, then its place.
+def multi_scale_box(height: int, width: int, size: int, rng: Draws, places: int = 5) -> Box:
+    """Draw the box of a multi-scale crop: one of ten sizes, then one of the first 5 or 13 places.
 
     Raises:
         DataError: a side was rounded to ``size`` and no longer fits into the frame.
@@ -108,8 +113,7 @@ def multi_scale_box(height: int, width: int, size: int, rng: Draws) -> Box:
     w, h = sizes[int(source.integers(0, len(sizes)))]
     if w > width or h > height:
         raise DataError(f"frame of {height} x {width} pixels is smaller than the crop of {size}")
-    places = multi_scale_positions(height, width, w, h)
-    left, top = places[int(source.integers(0, len(places)))]
+    left, top = quarter_positions(height, width, w, h)[int(source.integers(0, places))]
     return Box(top, left, h, w)
 
 

@@ -21,7 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform, check_sizes
-from slowfast.datasets.transforms.clip import cut, frame_sides, gray_scale, multi_scale_sizes
+from slowfast.datasets.transforms.clip import (
+    cut,
+    frame_sides,
+    gray_scale,
+    multi_scale_box,
+    quarter_positions,
+)
 from slowfast.datasets.transforms.draws import Draws, stream
 from slowfast.datasets.transforms.rand_augment import Augment, build_rand_augment
 from slowfast.datasets.transforms.slowfast import Box, check_fits, normalize
@@ -74,17 +80,6 @@ def resize_frames(
         return frames_THWC
     images = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames_THWC)
     return np.stack([np.asarray(image.resize((width, height), how)) for image in images])
-
-
-def quarter_positions(height: int, width: int, w: int, h: int) -> list[tuple[int, int]]:
-    """Return 13 places (left, top) of a w x h crop: four corners, centre, four edges, four between.
-
-    Steps are whole quarters of the rest, so the last crop of an odd rest ends before the border.
-    """
-    x, y = (width - w) // 4, (height - h) // 4
-    steps = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
-    steps += [(0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)]
-    return [(x * i, y * j) for i, j in steps]
 
 
 def fixed_boxes(
@@ -143,17 +138,6 @@ def resized_crop_box(height: int, width: int, rng: Draws) -> Box | None:
             left = int(source.integers(0, width - w + 1))
             return Box(int(source.integers(0, height - h + 1)), left, h, w)
     return None
-
-
-def multi_scale_box(height: int, width: int, size: int, rng: Draws) -> Box:
-    """Draw the box of a multi-scale crop: one of ten sizes, then one of 13 places."""
-    source = stream(rng, "python")
-    sizes = multi_scale_sizes(height, width, size)
-    w, h = sizes[int(source.integers(0, len(sizes)))]
-    w, h = min(w, width), min(h, height)
-    places = quarter_positions(height, width, w, h)
-    left, top = places[int(source.integers(0, len(places)))]
-    return Box(top, left, h, w)
 
 
 def mirror_partners(names: Sequence[str], num_classes: int = 0) -> dict[int, int]:
@@ -345,7 +329,7 @@ class SomethingTransform(Text4VisTransform):
 
     def random_cut(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:
         """Return one multi-scale crop of the scaled frames, T x S x S x 3."""
-        box = multi_scale_box(*frame_sides(frames_THWC), self.size, rng)
+        box = multi_scale_box(*frame_sides(frames_THWC), self.size, rng, places=13)
         bilinear = Image.Resampling.BILINEAR
         return resize_frames(cut(frames_THWC, box), self.size, self.size, bilinear)
 
