@@ -11,14 +11,8 @@ import argparse
 from collections.abc import Sequence
 
 from slowfast.datasets.reading.decoder import VideoReader
-from slowfast.datasets.sampling.rules import (
-    RANDOM_CLIP,
-    Clip,
-    FrameRule,
-    Timeline,
-    constant_rate_timeline,
-    frame_rule,
-)
+from slowfast.datasets.reading.timeline import Clip, Timeline, constant_rate_timeline
+from slowfast.datasets.sampling.rules import RANDOM_CLIP, FrameRule, find_rule
 from slowfast.errors import UsageError
 from slowfast.utils.rng import generator
 
@@ -43,7 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--rate", type=int, default=8, help="DATA.SAMPLING_RATE")
     add("--target-fps", type=float, default=30.0, help="DATA.TARGET_FPS")
     add("--offset", action="store_true", help="DATA.USE_OFFSET_SAMPLING")
-    add("--timestamps", default="corrected", help="DATA.TIMESTAMPS: legacy or corrected")
+    known = ("corrected", "legacy")
+    add("--timestamps", default="corrected", choices=known, help="DATA.TIMESTAMPS")
     add("--clips", type=int, default=1, help="TEST.NUM_ENSEMBLE_VIEWS")
     add("--random", type=int, default=0, help="show this many random training clips as well")
     add("--seed", type=int, default=1, help="of the random clips")
@@ -100,17 +95,16 @@ def rows(rule: FrameRule, timeline: Timeline, args: argparse.Namespace) -> list[
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the frames of every view; returns the exit code."""
     args = build_parser().parse_args(argv)
-    rule = frame_rule(
-        args.sampling,
-        args.compat,
+    rule = find_rule(args.sampling, args.compat)(
         num_frames=args.frames,
         sampling_rate=args.rate,
         target_fps=args.target_fps,
         use_offset=args.offset,
-        timestamps=args.timestamps,
+        corrected=args.timestamps == "corrected",
     )
     timeline = timeline_of(args)
-    print(f"{args.video or 'imaginary video'}: {describe(timeline)}; rule {rule.style}")
+    name = args.compat or args.sampling
+    print(f"{args.video or 'imaginary video'}: {describe(timeline)}; rule {name}")
     for name, clip in rows(rule, timeline, args):
         print(f"{name:9} {drawing(clip, timeline.num_frames)}")
         print(f"{'':9} {' '.join(map(str, clip.indices.tolist()))}")

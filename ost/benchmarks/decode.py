@@ -20,7 +20,9 @@ from av.video.reformatter import VideoReformatter
 from ost.benchmarks.clips import make_clips
 from ost.benchmarks.core import Report, Settings, importable, race
 from slowfast.datasets.reading.decoder import VideoReader
-from slowfast.datasets.sampling.rules import CENTER_CLIP, FrameRule, frame_rule
+from slowfast.datasets.sampling.dense import Dense
+from slowfast.datasets.sampling.rules import CENTER_CLIP, FrameRule
+from slowfast.datasets.sampling.segment import Segment
 
 Reader = Callable[[str, np.ndarray], np.ndarray]
 # Older PyAV does not have the option.
@@ -114,8 +116,8 @@ def contenders(report: Report) -> dict[str, Reader]:
 
 def rules(frames: int, span: int) -> dict[str, FrameRule]:
     """Return the two usual ways to choose frames: a dense clip, and one frame of each part."""
-    dense = frame_rule("dense", num_frames=frames, sampling_rate=max(1, span // frames))
-    return {"dense": dense, "segment": frame_rule("segment", num_frames=frames)}
+    dense = Dense(num_frames=frames, sampling_rate=max(1, span // frames))
+    return {"dense": dense, "segment": Segment(num_frames=frames)}
 
 
 def difference(frames: np.ndarray, expected: np.ndarray) -> str:

@@ -28,7 +28,8 @@ from slowfast.datasets.collate import Sample, collate
 from slowfast.datasets.lists.video_list import VideoList
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.reading.decoder import VideoReader
-from slowfast.datasets.sampling.rules import RANDOM_CLIP, frame_rule
+from slowfast.datasets.sampling.dense import Dense
+from slowfast.datasets.sampling.rules import RANDOM_CLIP
 from slowfast.datasets.sampling.views import Views
 from slowfast.datasets.transforms.slowfast import SlowFastTransform, SpatialSampling
 from slowfast.datasets.video import VideoDataset
@@ -98,7 +99,7 @@ def made_dataset(args: argparse.Namespace, paths: list[Path], *, expanded: bool)
     sampling = SpatialSampling(size, short, short, flip=not expanded)
     return VideoDataset(
         VideoList([str(path) for path in paths], np.zeros(len(paths), np.int64)),
-        rule=frame_rule("dense", num_frames=args.frames, sampling_rate=args.rate),
+        rule=Dense(num_frames=args.frames, sampling_rate=args.rate),
         transform=SlowFastTransform(sampling, (0.45,) * 3, (0.225,) * 3),
         views=Views(args.clips, args.crops, expanded=True) if expanded else Views(random=True),
     )

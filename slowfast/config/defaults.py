@@ -167,7 +167,7 @@ _C.MODEL = CfgNode()
 _C.MODEL.MODEL_NAME = "SlowFast"  # registered model; a system pairs an encoder with a head
 _C.MODEL.ENCODER = ""  # registered video encoder; empty = the model's own
 _C.MODEL.HEAD_NAME = ""  # registered text head; empty = the model's own
-_C.MODEL.ARCH = "slowfast"  # one pathway, or two if MODEL.MULTI_PATHWAY_ARCH lists it
+_C.MODEL.ARCH = "clip"  # one pathway, or two if MODEL.MULTI_PATHWAY_ARCH lists it
 _C.MODEL.NUM_CLASSES = 0  # classes; 0 = as in TEXT.CLASSES, or 400 without it
 _C.MODEL.LOSS_FUNC = "cross_entropy"  # registered loss
 _C.MODEL.DROPOUT_RATE = 0.5  # before a classifier's last layer

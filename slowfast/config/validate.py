@@ -1,6 +1,7 @@
 """Refuse impossible values and combinations before anything is started.
 
-The values that an option may have stand in ``limits.yaml``.
+The values that an option may have stand in ``limits.yaml``, but for names that a registry knows
+(frame rules, transforms, ...): those the registry checks, since an extension may add to them.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ Images are always given in RGB; PySlowFast's reader of such folders gives BGR.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import string
@@ -64,6 +65,17 @@ def _name_pattern(template: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
+def read_image(path: str | os.PathLike[str]) -> np.ndarray | None:
+    """Return an image as uint8 H x W x 3 in BGR, or None where it cannot be read."""
+    # not cv2.imread: it prints its own warning, and fails on names outside the locale
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError:
+        return None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imdecode(data, flags) if len(data) else None
+
+
 class FolderReader:
     """The frames of one folder.
 
@@ -101,20 +113,17 @@ class FolderReader:
 
     def _read(self, index: int) -> np.ndarray:
         path = self.folder / self.template.format(index + FIRST_FRAME)
-        # not cv2.imread: it prints its own warning, and fails on names outside the locale
-        try:
-            data = np.fromfile(path, dtype=np.uint8)
-        except OSError as error:
-            reason = f"{path.name}: {error.strerror} (DATA.FRAME_TEMPLATE {self.template})"
-            raise DecodeError(str(self.folder), reason) from error
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(data, flags) if len(data) else None
+        image = read_image(path)
         if image is None:
-            raise DecodeError(str(self.folder), f"{path.name} is no readable image")
+            reason = f"{path.name} is no readable image"
+            if not path.exists():
+                lacks = os.strerror(errno.ENOENT)
+                reason = f"{path.name}: {lacks} (DATA.FRAME_TEMPLATE {self.template})"
+            raise DecodeError(str(self.folder), reason)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(names=["Framefolder", "Ssv2"])
 class Framefolder(VideoDataset):
     """Clips of videos that lie as folders of images.
 
@@ -158,11 +167,6 @@ class Framefolder(VideoDataset):
         listed = int(self.videos.num_frames[video])
         length = count_frames(folder, self.template) if self.count_files else listed
         yield FolderReader(folder, length, self.template, self.rule.target_fps)
-
-
-@DATASET_REGISTRY.register()
-class Ssv2(Framefolder):
-    """Folders of images: Something-Something V2 (Ssv2videos is the same as video files)."""
 
 
 def _fields(template: str) -> int:

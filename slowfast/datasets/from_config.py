@@ -8,26 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from slowfast.config.arch import read_preprocessing
 from slowfast.datasets.lists.annotations import PathArray, VideoList, read_list
 from slowfast.datasets.reading.decoder import resolve_backend
-from slowfast.datasets.sampling.rules import FrameRule, frame_rule
+from slowfast.datasets.sampling.rules import find_rule
 from slowfast.datasets.sampling.views import Views
-from slowfast.datasets.transforms import text4vis
-from slowfast.datasets.transforms.clip import ClipTransform, ColorJitter, short_side_for
-from slowfast.datasets.transforms.open_clip import OpenClipTransform
-from slowfast.datasets.transforms.random_erasing import RandomErasing
-from slowfast.datasets.transforms.slowfast import SlowFastTransform, SpatialSampling
-from slowfast.datasets.transforms.text4vis_rand_augment import Augment, build_rand_augment
+from slowfast.datasets.transforms.base import Transform, find_transform
 from slowfast.errors import DataError, UsageError
 from slowfast.text.labels import load_classes
 from slowfast.utils.logging import get_logger
 
 logger = get_logger(__name__)
 SPLITS = ("train", "val", "test")
-# Something-Something is known by the name of its data set: PySlowFast's (ssv2, Ssv2videos) or
-# Text4Vis's (something...).
-SOMETHING = ("ssv2", "something")
 
 
 def list_path(cfg: Any, split: str) -> Path:
@@ -119,20 +110,6 @@ def merge_labels(videos: VideoList, num_classes: int) -> VideoList:
     )
 
 
-def rule_of(cfg: Any, split: str) -> FrameRule:
-    """Return which frames make a clip."""
-    return frame_rule(
-        cfg.DATA.SAMPLING,
-        cfg.DATA.SAMPLING_COMPAT,
-        num_frames=cfg.DATA.NUM_FRAMES,
-        sampling_rate=cfg.DATA.SAMPLING_RATE,
-        target_fps=cfg.DATA.TARGET_FPS,
-        fps_jitter=cfg.DATA.TRAIN_JITTER_FPS if split == "train" else 0.0,
-        use_offset=cfg.DATA.USE_OFFSET_SAMPLING,
-        timestamps=cfg.DATA.TIMESTAMPS,
-    )
-
-
 def views_of(cfg: Any, split: str) -> Views:
     """Return how many clips and cuts of a video ``split`` takes.
 
@@ -141,17 +118,11 @@ def views_of(cfg: Any, split: str) -> Views:
     """
     if split == "train":
         cuts = cfg.DATA.TRAIN_CROP_NUM_SPATIAL * cfg.AUG.NUM_SAMPLE
-        views = Views(cfg.DATA.TRAIN_CROP_NUM_TEMPORAL, cuts, random=True)
-        if min(views.num_clips, views.num_crops) < 1:
-            raise UsageError(
-                "DATA.TRAIN_CROP_NUM_TEMPORAL, DATA.TRAIN_CROP_NUM_SPATIAL and AUG.NUM_SAMPLE:"
-                " expected 1 or more"
-            )
-        return views
+        return Views(cfg.DATA.TRAIN_CROP_NUM_TEMPORAL, cuts, random=True)
     if split == "val":
-        return Views(random=_legacy_validation(cfg))
+        return Views(random=cfg.VAL.PROTOCOL == "legacy")
     clips, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
-    known = text4vis.NUM_CROPS if cfg.DATA.TRANSFORMS == "text4vis" else (1, 2, 3)
+    known = find_transform(cfg.DATA.TRANSFORMS).crop_counts
     if clips < 1 or crops not in known:
         raise UsageError(
             f"TEST.NUM_ENSEMBLE_VIEWS is {clips} and TEST.NUM_SPATIAL_CROPS {crops}: expected 1 or"
@@ -160,172 +131,29 @@ def views_of(cfg: Any, split: str) -> Views:
     return Views(clips, crops, expanded=True)
 
 
-def _legacy_validation(cfg: Any) -> bool:
-    if cfg.VAL.PROTOCOL not in ("center", "legacy"):
-        raise UsageError(f"VAL.PROTOCOL is {cfg.VAL.PROTOCOL!r}; known: center, legacy")
-    return cfg.VAL.PROTOCOL == "legacy"
-
-
-def transform_of(
-    cfg: Any, split: str
-) -> SlowFastTransform | ClipTransform | text4vis.Text4VisTransform | OpenClipTransform:
+def transform_of(cfg: Any, split: str) -> Transform:
     """Return the way from frames to clips that DATA.TRANSFORMS names.
 
     Raises:
         UsageError: unknown name, or options that do not go together.
     """
-    if cfg.DATA.TRANSFORMS == "text4vis":
-        return _text4vis_transform(cfg, split)
-    if cfg.TEST.CROP_AXIS != "long" and cfg.TEST.NUM_SPATIAL_CROPS > 1:
+    family = find_transform(cfg.DATA.TRANSFORMS)
+    if cfg.TEST.CROP_AXIS not in family.crop_axes and cfg.TEST.NUM_SPATIAL_CROPS > 1:
         raise UsageError(
-            f"TEST.CROP_AXIS {cfg.TEST.CROP_AXIS} belongs to DATA.TRANSFORMS text4vis;"
-            f" {cfg.DATA.TRANSFORMS} cuts along the long side"
+            f"TEST.CROP_AXIS is {cfg.TEST.CROP_AXIS}, but DATA.TRANSFORMS {cfg.DATA.TRANSFORMS}"
+            f" cuts along: {', '.join(family.crop_axes)}"
         )
-    if cfg.DATA.TRANSFORMS == "slowfast":
-        return _slowfast_transform(cfg, split)
-    if cfg.DATA.TRANSFORMS == "clip":
-        return _clip_transform(cfg, split)
-    if cfg.DATA.TRANSFORMS == "open_clip":
-        return _open_clip_transform(cfg, split)
-    raise UsageError(
-        f"DATA.TRANSFORMS is {cfg.DATA.TRANSFORMS!r}; known: slowfast, clip, text4vis, open_clip"
-    )
+    return family.from_cfg(cfg, split)
 
 
-def is_something(cfg: Any) -> bool:
-    """Whether the run trains on Something-Something, by the name of its data set."""
-    return any(name in cfg.TRAIN.DATASET.lower() for name in SOMETHING)
+def alpha_of(cfg: Any) -> int:
+    """Return SLOWFAST.ALPHA where MODEL.ARCH is one of two pathways, else 1.
 
-
-def _text4vis_transform(cfg: Any, split: str) -> text4vis.Text4VisTransform:
-    data, test = cfg.DATA, split == "test"
-    size = data.TEST_CROP_SIZE if test else data.TRAIN_CROP_SIZE
-    short = (data.TEST_SHORT_SIZE if test else 0) or text4vis.short_side_for(size)
-    _check_sizes("DATA.TEST_SHORT_SIZE", short, "DATA.TEST_CROP_SIZE", size)
-    if cfg.AUG.ENABLE and cfg.AUG.RE_PROB > 0:
-        raise UsageError("DATA.TRANSFORMS text4vis has no random erasing; set AUG.RE_PROB 0")
-    arguments: dict[str, Any] = {
-        "size": size,
-        "short_side": short,
-        "mean": tuple(data.MEAN),
-        "std": tuple(data.STD),
-        "num_crops": cfg.TEST.NUM_SPATIAL_CROPS if test else 1,
-        "axis": cfg.TEST.CROP_AXIS,
-        "flip": data.RANDOM_FLIP,
-        "gray": cfg.AUG.CLIP_GRAY_SCALE,
-        "rand_augment": _rand_augment(cfg, split),
-        "centred": split != "train",
-    }
-    if test or not is_something(cfg):
-        return text4vis.Text4VisTransform(**arguments)
-    if data.MULTI_LABEL:
-        raise UsageError(
-            f"DATA.TRANSFORMS text4vis of TRAIN.DATASET {cfg.TRAIN.DATASET} exchanges single labels"
-            " of mirrored clips; it cannot with DATA.MULTI_LABEL"
-        )
-    _check_sizes("the 240 x 320 of Something-Something", 240, "DATA.TRAIN_CROP_SIZE", size)
-    partners = text4vis.mirror_partners(class_names(cfg), cfg.MODEL.NUM_CLASSES)
-    return text4vis.SomethingTransform(**arguments, partners=partners)
-
-
-def _rand_augment(cfg: Any, split: str) -> Augment | None:
-    aug = cfg.AUG
-    if split != "train" or not aug.ENABLE or not aug.AA_TYPE:
-        return None
-    return build_rand_augment(aug.AA_TYPE, aug.INTERPOLATION, aug.AA_PER_FRAME)
-
-
-def _check_sizes(short_key: str, short: int, crop_key: str, crop: int) -> None:
-    if not 0 < crop <= short:
-        raise UsageError(
-            f"{crop_key} {crop} does not fit into the short side {short} of {short_key};"
-            f" lower the one or raise the other"
-        )
-
-
-def _slowfast_transform(cfg: Any, split: str) -> SlowFastTransform:
-    data, aug = cfg.DATA, cfg.AUG
-    augmented = split == "train" and aug.ENABLE
-    erasing = RandomErasing(aug.RE_PROB, mode=aug.RE_MODE, max_count=aug.RE_COUNT)
-    return SlowFastTransform(
-        _test_sampling(cfg) if split == "test" else _train_sampling(cfg, split),
-        tuple(data.MEAN),
-        tuple(data.STD),
-        _rand_augment(cfg, split),
-        erasing if augmented and aug.RE_PROB > 0 else None,
-    )
-
-
-def _train_sampling(cfg: Any, split: str) -> SpatialSampling:
-    data = cfg.DATA
-    low, high = data.TRAIN_JITTER_SCALES
-    relative = split == "train"
-    if not (relative and data.TRAIN_JITTER_SCALES_RELATIVE):
-        _check_sizes("DATA.TRAIN_JITTER_SCALES", low, "DATA.TRAIN_CROP_SIZE", data.TRAIN_CROP_SIZE)
-    centre = split == "val" and not _legacy_validation(cfg)
-    return SpatialSampling(
-        data.TRAIN_CROP_SIZE,
-        low,
-        low if centre else high,
-        flip=data.RANDOM_FLIP,
-        inverse=data.INV_UNIFORM_SAMPLE,
-        area=tuple(data.TRAIN_JITTER_SCALES_RELATIVE) if relative else (),
-        aspect=tuple(data.TRAIN_JITTER_ASPECT_RELATIVE) if relative else (),
-        motion_shift=data.TRAIN_JITTER_MOTION_SHIFT and relative,
-        method=data.RESIZE,
-    )
-
-
-def _test_sampling(cfg: Any) -> SpatialSampling:
-    data = cfg.DATA
-    size, short, key = data.TEST_CROP_SIZE, data.TEST_SHORT_SIZE, "DATA.TEST_SHORT_SIZE"
-    if not short and cfg.TEST.NUM_SPATIAL_CROPS > 1:
-        short = size
-    elif not short:
-        short, key = data.TRAIN_JITTER_SCALES[0], "DATA.TRAIN_JITTER_SCALES[0]"
-    _check_sizes(key, short, "DATA.TEST_CROP_SIZE", size)
-    return SpatialSampling(size, short, short, flip=False, method=data.RESIZE)
-
-
-def _open_clip_transform(cfg: Any, split: str) -> OpenClipTransform:
-    """Sizes and statistics are those of CLIP's image tower; DATA's own are not read."""
-    facts = read_preprocessing(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
-    size, crops = facts.size[0], cfg.TEST.NUM_SPATIAL_CROPS if split == "test" else 1
-    if split != "train":
-        return OpenClipTransform(facts, num_crops=crops)
-    if facts.size[1] != size:
-        raise UsageError(
-            f"DATA.TRANSFORMS open_clip trains on squares, and CLIP.ARCH {cfg.CLIP.ARCH} takes"
-            f" {facts.size[0]}x{facts.size[1]} pixels"
-        )
-    training = replace(
-        _clip_transform(cfg, split),
-        size=size,
-        short_side=short_side_for(size),
-        mean=facts.mean,
-        std=facts.std,
-    )
-    return OpenClipTransform(facts, training)
-
-
-def _clip_transform(cfg: Any, split: str) -> ClipTransform:
-    data, aug = cfg.DATA, cfg.AUG
-    size = data.TEST_CROP_SIZE if split == "test" else data.TRAIN_CROP_SIZE
-    short = short_side_for(size)
-    if split == "test":
-        short = data.TEST_SHORT_SIZE or (size if cfg.TEST.NUM_SPATIAL_CROPS > 1 else short)
-        _check_sizes("DATA.TEST_SHORT_SIZE", short, "DATA.TEST_CROP_SIZE", size)
-    jitter = ColorJitter(aug.CLIP_COLOR_JITTER, aug.COLOR_JITTER_PER_FRAME)
-    return ClipTransform(
-        size,
-        short,
-        tuple(data.MEAN),
-        tuple(data.STD),
-        flip=data.RANDOM_FLIP,
-        jitter=jitter if split == "train" and aug.CLIP_COLOR_JITTER > 0 else None,
-        gray=aug.CLIP_GRAY_SCALE if split == "train" else 0.0,
-        method=data.RESIZE,
-    )
+    MODEL.ARCH alone decides, as in PySlowFast: a recipe of one pathway has another name there.
+    """
+    if cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
+        return 1
+    return cfg.get("SLOWFAST", {}).get("ALPHA", 8)
 
 
 def repeats_of(cfg: Any, split: str, num_videos: int) -> int:
@@ -351,7 +179,7 @@ def dataset_arguments(
     videos = video_list(cfg, split, kind) if videos is None else videos
     return {
         "videos": videos,
-        "rule": rule_of(cfg, split),
+        "rule": find_rule(cfg.DATA.SAMPLING, cfg.DATA.SAMPLING_COMPAT).from_cfg(cfg, split),
         "transform": transform_of(cfg, split),
         "views": views_of(cfg, split),
         "replace_broken": split == "train",
@@ -359,6 +187,7 @@ def dataset_arguments(
         "backend": resolve_backend(cfg.DATA.DECODING_BACKEND),
         "multi_thread": cfg.DATA_LOADER.ENABLE_MULTI_THREAD_DECODE,
         "swap_channels": cfg.DATA.REVERSE_INPUT_CHANNEL,
+        "alpha": alpha_of(cfg),
         "dummy": cfg.DATA.DUMMY_LOAD,
         "repeats": repeats_of(cfg, split, len(videos)),
     }

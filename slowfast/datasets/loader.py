@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -144,7 +145,7 @@ def construct_loader(cfg: Any, split: str, is_precise_bn: bool = False) -> DataL
     common: dict[str, Any] = {
         "num_workers": workers,
         "pin_memory": cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
-        "collate_fn": collate,
+        "collate_fn": partial(collate, source=type(dataset).__name__),
         "worker_init_fn": WorkerInit(cfg.RNG_SEED, du.get_rank()),
         # the seed that torch hands to workers must not be drawn from the run's own generator
         "generator": torch.Generator().manual_seed(cfg.RNG_SEED),

@@ -6,6 +6,9 @@ detection, which is out of scope, and are always None.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from PIL import Image
 from torch import Tensor
 
 from slowfast.datasets.transforms import slowfast as transforms
@@ -15,6 +18,7 @@ from slowfast.datasets.transforms.random_erasing import RandomErasing
 
 __all__ = [
     "RandomErasing",
+    "create_random_augment",
     "horizontal_flip",
     "rand_augment_transform",
     "random_crop",
@@ -84,3 +88,21 @@ def random_resized_crop_with_shift(
     return transforms.random_resized_crop_with_shift(
         images, target_height, scale, ratio, LegacyRng()
     )
+
+
+def create_random_augment(
+    input_size: int | tuple[int, int],
+    auto_augment: str = "",
+    interpolation: str = "bilinear",
+) -> Callable[[list[Image.Image]], list[Image.Image]]:
+    """Return a RandAugment of lists of images, all changed alike.
+
+    Args:
+        input_size: accepted, not needed: translations are relative to the images.
+        auto_augment: such as ``rand-m7-n4-mstd0.5-inc1``.
+        interpolation: bilinear, bicubic, or ``random`` for one of the two.
+
+    Raises:
+        UsageError: another kind of ``auto_augment``, or unknown interpolation.
+    """
+    return rand_augment_transform(auto_augment, {"interpolation": interpolation})

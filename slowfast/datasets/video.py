@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,38 +21,15 @@ from slowfast.datasets.collate import Sample
 from slowfast.datasets.lists.annotations import VideoList
 from slowfast.datasets.reading.decoder import VideoReader
 from slowfast.datasets.reading.timeline import Clip, Timeline
-from slowfast.datasets.sampling.rules import CENTER_CLIP, RANDOM_CLIP, FrameRule, view_of_index
-from slowfast.datasets.sampling.views import Views
-from slowfast.datasets.transforms.draws import Draws
-from slowfast.errors import DataError, DecodeError
+from slowfast.datasets.sampling.rules import CENTER_CLIP, RANDOM_CLIP, FrameRule
+from slowfast.datasets.sampling.views import Views, view_of_index
+from slowfast.datasets.transforms.base import Transform
+from slowfast.errors import DataError, DecodeError, UsageError
 from slowfast.structures import View
 from slowfast.utils.rng import generator
 
 MAX_REPLACEMENTS = 20
 _FRAMES, _PIXELS = 0, 1  # two generators a sample: frame choice, and everything else
-
-
-class Transform(Protocol):
-    """What turns uint8 T x H x W x 3 frames into float 3 x T x S x S clips."""
-
-    def random(self, frames_THWC: np.ndarray, rng: Draws) -> Tensor:
-        """Return a random cut."""
-        ...
-
-    def crops(self, frames_THWC: np.ndarray, indices: Sequence[int]) -> list[Tensor]:
-        """Return the fixed crops ``indices``."""
-        ...
-
-
-@runtime_checkable
-class LabelledTransform(Transform, Protocol):
-    """A transform under which a video may change its class, such as left into right."""
-
-    def random_labelled(
-        self, frames_THWC: np.ndarray, label: Any, rng: Draws
-    ) -> tuple[Tensor, Any]:
-        """Return a random cut and the label that it has."""
-        ...
 
 
 class Reader(Protocol):
@@ -70,9 +47,9 @@ class Reader(Protocol):
 
 
 class _Cut(NamedTuple):
-    """One finished clip, where it lies in its video, and its label."""
+    """One finished clip as a list of pathways, where it lies in its video, and its label."""
 
-    video_CTHW: Tensor
+    pathways: list[Tensor]
     clip: Clip
     label: Any
 
@@ -80,6 +57,29 @@ class _Cut(NamedTuple):
     def time(self) -> np.ndarray:
         """First frame, last frame, and the gap to the clip before (always 0)."""
         return np.array([self.clip.start, self.clip.end, 0.0])
+
+
+def pathways(video_CTHW: Tensor, alpha: int) -> list[Tensor]:
+    """Return the pathways of a clip: itself, or with ``alpha`` > 1 first T // alpha of its frames.
+
+    These are spread evenly from the first to the last frame, their numbers rounded down.
+
+    >>> [clip.flatten().tolist() for clip in pathways(torch.arange(8.0).view(1, 8, 1, 1), 2)]
+    [[0.0, 2.0, 4.0, 7.0], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]
+
+    Raises:
+        UsageError: fewer frames than ``alpha``.
+    """
+    if alpha <= 1:
+        return [video_CTHW]
+    t = video_CTHW.shape[1]
+    if t < alpha:
+        raise UsageError(
+            f"SLOWFAST.ALPHA {alpha} leaves no frame of {t} to the slow pathway; raise"
+            " DATA.NUM_FRAMES, or set MODEL.ARCH to one of a single pathway"
+        )
+    slow = torch.linspace(0, t - 1, t // alpha).long()
+    return [video_CTHW.index_select(1, slow), video_CTHW]
 
 
 class VideoDataset(Dataset):
@@ -96,16 +96,16 @@ class VideoDataset(Dataset):
         backend: of the decoder.
         multi_thread: let the decoder use threads.
         swap_channels: exchange the first and third channel of the finished clip.
+        alpha: above 1, clips come as two pathways, the first with T // alpha of the T frames.
         dummy: hand out the first item again and again.
         repeats: how often each video occurs in an epoch (TRAIN.EPOCH_SIZE), each time with other
             random draws: items i, i + N, i + 2 N ... of N videos are the same video.
 
     Item i is ``(frames, label, index, time, meta)``: ``frames`` a list with one float
-    3 x T x S x S tensor, ``index`` the place of its video (of the replacement, if there was one)
-    among the N, or i itself in a test, ``time`` 1 x 3. With
-    several random cuts a video, all but meta are lists of as many (PySlowFast's repeated
-    augmentation). ``meta["broken"]`` lists (path, reason) of replaced videos and ``meta["failed"]``
-    (index, path, label, reason).
+    3 x T x S x S tensor a pathway, ``index`` the place of its video (of the replacement, if there
+    was one) among the N, or i itself in a test, ``time`` 1 x 3. With several random cuts a video,
+    all but meta are lists of as many (PySlowFast's repeated augmentation). ``meta["broken"]`` lists
+    (path, reason) of replaced videos and ``meta["failed"]`` (index, path, label, reason).
     """
 
     @configurable
@@ -121,6 +121,7 @@ class VideoDataset(Dataset):
         backend: str = "pyav",
         multi_thread: bool = False,
         swap_channels: bool = False,
+        alpha: int = 1,
         dummy: bool = False,
         repeats: int = 1,
     ) -> None:
@@ -133,6 +134,7 @@ class VideoDataset(Dataset):
         self.backend = backend
         self.multi_thread = multi_thread
         self.swap_channels = swap_channels
+        self.alpha = alpha
         self.dummy = dummy
         self.repeats = repeats
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
@@ -225,18 +227,12 @@ class VideoDataset(Dataset):
 
         with self.open(video) as reader:
             clips, frames = reader.read_clips(choose)
-        rng = generator(*key, _PIXELS)
+        rng, label = generator(*key, _PIXELS), self._label(video)
         return [
-            self._finish(*self._random_cut(frames_THWC, video, rng), clip)
+            self._finish(*self.transform.random_labelled(frames_THWC, label, rng), clip)
             for clip, frames_THWC in zip(clips, frames)
             for _ in range(self.views.num_crops)
         ]
-
-    def _random_cut(self, frames_THWC: np.ndarray, video: int, rng: Draws) -> tuple[Tensor, Any]:
-        label = self._label(video)
-        if isinstance(self.transform, LabelledTransform):
-            return self.transform.random_labelled(frames_THWC, label, rng)
-        return self.transform.random(frames_THWC, rng), label
 
     def _fixed_items(self, video: int, indices: Sequence[int]) -> list[Sample]:
         try:
@@ -274,16 +270,17 @@ class VideoDataset(Dataset):
         return int(label) if np.ndim(label) == 0 else torch.from_numpy(label)
 
     def _finish(self, video_CTHW: Tensor, label: Any, clip: Clip) -> _Cut:
-        return _Cut(video_CTHW.flip(0) if self.swap_channels else video_CTHW, clip, label)
+        video_CTHW = video_CTHW.flip(0) if self.swap_channels else video_CTHW
+        return _Cut(pathways(video_CTHW, self.alpha), clip, label)
 
     def _pack(self, index: int, cuts: Sequence[_Cut], meta: dict[str, Any]) -> Sample:
         if len(cuts) == 1:
-            return [cuts[0].video_CTHW], cuts[0].label, index, cuts[0].time[None], meta
+            return cuts[0].pathways, cuts[0].label, index, cuts[0].time[None], meta
         return (
-            [[c.video_CTHW] for c in cuts],
-            [c.label for c in cuts],
+            [cut.pathways for cut in cuts],
+            [cut.label for cut in cuts],
             [index] * len(cuts),
-            [c.time for c in cuts],
+            [cut.time for cut in cuts],
             meta,
         )
 
@@ -292,26 +289,6 @@ class VideoDataset(Dataset):
         return None, entry[2], index, None, {"failed": [entry]}
 
 
-@DATASET_REGISTRY.register()
+@DATASET_REGISTRY.register(names=["Kinetics", "Ucf101", "Hmdb51", "Ssv2videos", "Activitynet"])
 class Kinetics(VideoDataset):
-    """Videos of a list, under the name that PySlowFast's users expect."""
-
-
-@DATASET_REGISTRY.register()
-class Ucf101(VideoDataset):
-    """Videos of a list: UCF-101."""
-
-
-@DATASET_REGISTRY.register()
-class Hmdb51(VideoDataset):
-    """Videos of a list: HMDB-51."""
-
-
-@DATASET_REGISTRY.register()
-class Ssv2videos(VideoDataset):
-    """Videos of a list: Something-Something V2 as video files."""
-
-
-@DATASET_REGISTRY.register()
-class Activitynet(VideoDataset):
-    """Videos of a list: ActivityNet."""
+    """Videos of a list, under the name that PySlowFast's users expect, and those of other data."""

@@ -112,6 +112,7 @@ def score_videos(
     ``writer`` gets the clips of this rank that were classified wrongly, if it is to show them.
     """
     views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+    views = getattr(loader.dataset, "num_clips_per_video", views)
     clips = getattr(loader.dataset, "num_videos", None)
     clips = len(loader.dataset) if clips is None else clips  # type: ignore[arg-type]
     if clips % views:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from fvcore.common.registry import Registry as _Registry
@@ -31,6 +32,23 @@ class Registry(_Registry):
     def __init__(self, name: str, *, contract: str) -> None:
         super().__init__(name)
         self.contract = contract
+
+    def register(self, obj: Any = None, *, names: Sequence[str] = ()) -> Any:
+        """Register ``obj`` under its own name or under ``names``; a decorator without ``obj``.
+
+        >>> rules = Registry("RULE", contract="obj(n) -> indices")
+        >>> @rules.register(names=["plain", "published"])
+        ... def every_frame(n): ...
+        >>> rules.names()
+        ['plain', 'published']
+        """
+
+        def add(entry: Any) -> Any:
+            for name in names or (entry.__name__,):
+                self._do_register(name, entry)
+            return entry
+
+        return add if obj is None else add(obj)
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""

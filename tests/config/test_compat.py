@@ -22,6 +22,7 @@ DUMP = Path(__file__).with_name("pyslowfast_defaults.yaml")
 DIFFERENT = {
     "AVA.ANNOTATION_DIR": "a folder of PySlowFast's authors",
     "DATA.DECODING_BACKEND": "torchvision can no longer read videos",
+    "MODEL.ARCH": "one pathway, unless a recipe says otherwise",
     "MODEL.NUM_CLASSES": "0 = as in the class file, 400 without one",
     "OUTPUT_DIR": "a run in the working directory would be resumed by the next",
 }

@@ -43,7 +43,7 @@ def test_data_sets_are_found_where_pyslowfast_has_them():
 def test_spatial_sampling_draws_from_the_global_generators(video, ours, theirs):
     seed(3)
     got = utils.spatial_sampling(video, -1, 28, 36, 24, **theirs)
-    want = transforms.spatial_sampling(video, -1, 28, 36, 24, rng=LegacyRng(3), **ours)
+    want = transforms.SpatialSampling(24, 28, 36, **ours).random(video, LegacyRng(3))
     torch.testing.assert_close(got, want, rtol=0, atol=0)
 
 

@@ -7,7 +7,7 @@ from slowfast.config.defaults import get_cfg
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.frames import FolderReader, Framefolder, count_frames
 from slowfast.datasets.reading.timeline import Clip
-from slowfast.datasets.sampling.rules import FrameRule
+from slowfast.datasets.sampling.dense import Dense
 from slowfast.errors import DataError, DecodeError, UsageError
 
 
@@ -64,7 +64,7 @@ def test_channel_swap_is_not_needed_and_not_done(root):
 
 def test_dense_spacing_counts_images(root):
     reader = FolderReader(str(root / "b"), 20, "img_{:05d}.png", 30.0)
-    rule = FrameRule("uniform", 3, sampling_rate=4)
+    rule = Dense(3, sampling_rate=4)
     clips, (frames,) = reader.read_clips(lambda t: [rule.clip(t, clip=0)])
     assert clips[0].indices.tolist() == [0, 4, 8]
     assert frames[:, 0, 0, 0].tolist() == [0, 40, 80]

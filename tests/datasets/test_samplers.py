@@ -45,14 +45,6 @@ def test_skipping_resumes_in_the_middle_of_one_epoch_only(skipped):
     assert list(sampler) == whole
 
 
-def test_incomplete_last_batch_may_be_kept():
-    parts = [
-        list(TrainBatchSampler(7, 2, seed=0, rank=r, world_size=2, shuffle=False, drop_last=False))
-        for r in range(2)
-    ]
-    assert parts == [[[0, 1], [4, 5]], [[2, 3], [6]]]
-
-
 def test_too_few_videos_for_a_batch_is_an_early_error():
     with pytest.raises(
         UsageError, match="5 training videos do not fill one batch of 6; lower TRAIN.BATCH_SIZE"

@@ -9,11 +9,11 @@ import math
 import pytest
 import torch
 import yaml
+from slowfast.config.node import CfgNode
 from torch import nn
 from torch.testing import assert_close
 
 from slowfast.config.load import load_cfg
-from slowfast.config.node import CfgNode
 from slowfast.errors import UsageError
 from slowfast.models import MODEL_REGISTRY, build_model
 from slowfast.solver.optimizer import construct_optimizer

@@ -1,79 +1,80 @@
 """Which frames of a video make a clip: integers only, no video is touched here.
 
-`FrameRule` is one rule with its settings: ``rule.clip(timeline, ...)`` gives the frame indices of
-one temporal view. `frame_rule` builds it from the options DATA.SAMPLING and DATA.SAMPLING_COMPAT.
-`view_of_index` maps a position of the expanded test set to video, clip and crop.
-
-Styles:
-    uniform          exact spacing r / F seconds (this project's dense default)
-    slowfast_pyav    PySlowFast's PyAV path, stretched spacing included
-    openvclip        the same without offset sampling (Open-VCLIP, FROSTER, STDD)
-    segment          equal parts of the whole video (this project's segment default)
-    ost              OST, ViFi-CLIP, TC-CLIP; several test views are spread deterministically
-    ost_random_views the same with test views drawn by the training sampler, as published
-    text4vis, text4vis_dense, slowfast_ssv2
+A frame rule is a registered class that reads its settings from the DATA options. DATA.SAMPLING
+names one: ``dense`` or ``segment``, which are this project's own, or an extension's.
+DATA.SAMPLING_COMPAT names a published rule of that kind instead; `dense` and `segment` hold them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from slowfast.datasets.reading.timeline import Clip, Timeline, constant_rate_timeline
-from slowfast.datasets.sampling import segment
-from slowfast.datasets.sampling.dense import (
-    CENTER_CLIP,
-    RANDOM_CLIP,
-    DenseSettings,
-    slowfast_clip,
-    uniform_clip,
-)
-from slowfast.datasets.transforms.draws import Draws, stream
+from slowfast.datasets.build import find
+from slowfast.datasets.reading.timeline import Clip, Timeline
+from slowfast.datasets.transforms.draws import Draws
 from slowfast.errors import DataError, UsageError
-from slowfast.structures import View
+from slowfast.utils.registry import Registry
 
-__all__ = [
-    "CENTER_CLIP",
-    "RANDOM_CLIP",
-    "Clip",
-    "FrameRule",
-    "Timeline",
-    "constant_rate_timeline",
-    "frame_rule",
-    "view_of_index",
-]
+RANDOM_CLIP = -1
+CENTER_CLIP = -2
 
-DENSE_STYLES = ("uniform", "slowfast_pyav", "openvclip", "text4vis_dense")
-SEGMENT_STYLES = ("segment", "ost", "ost_random_views", "text4vis", "slowfast_ssv2")
-ALIASES = {"froster": "openvclip", "stdd": "openvclip", "vifi_clip": "ost", "tc_clip": "ost"}
+FRAME_RULE_REGISTRY = Registry(
+    "FRAME_RULE",
+    contract="subclass of FrameRule with indices(timeline, clip, clips, rng) -> num_frames whole "
+    "numbers of 0 ... timeline.num_frames - 1 for view clip of clips",
+)
 
 
 @dataclass(frozen=True)
 class FrameRule:
-    """A sampling style with its settings.
+    """A frame rule with its settings; a subclass says by ``indices`` which frames it takes.
 
     Args:
-        style: one of DENSE_STYLES or SEGMENT_STYLES.
         num_frames: T, frames per clip.
-        sampling_rate: r, spacing of dense styles in frames at the target rate.
+        sampling_rate: r, spacing of dense rules in frames at the target rate.
         target_fps: F, the frame rate in which spacing is counted.
         fps_jitter: random dense clips add uniform(0, fps_jitter) to F (DATA.TRAIN_JITTER_FPS).
         use_offset: DATA.USE_OFFSET_SAMPLING.
         corrected: whether DATA.TIMESTAMPS is "corrected".
 
-    >>> rule = FrameRule("openvclip", num_frames=8, sampling_rate=8)
+    Raises:
+        UsageError: numbers that cannot be.
+
+    >>> from slowfast.datasets.reading.timeline import constant_rate_timeline
+    >>> rule = find_rule("dense", "openvclip")(num_frames=8, sampling_rate=8)
     >>> rule.clip(constant_rate_timeline(300, 30.0), clip=1, num_clips=3).indices.tolist()
     [82, 91, 100, 109, 118, 127, 136, 137]
     """
 
-    style: str
+    kind: ClassVar[str] = ""  # of a published rule: the DATA.SAMPLING that it belongs to
+
     num_frames: int
     sampling_rate: int = 1
     target_fps: float = 30.0
     fps_jitter: float = 0.0
     use_offset: bool = False
     corrected: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "sampling_rate", "target_fps"):
+            if (value := getattr(self, name)) <= 0:
+                raise UsageError(f"DATA.{name.upper()} must be greater than 0; it is {value}")
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> FrameRule:
+        """Return the rule for ``split`` (train, val or test)."""
+        data = cfg.DATA
+        return cls(
+            num_frames=data.NUM_FRAMES,
+            sampling_rate=data.SAMPLING_RATE,
+            target_fps=data.TARGET_FPS,
+            fps_jitter=data.TRAIN_JITTER_FPS if split == "train" else 0.0,
+            use_offset=data.USE_OFFSET_SAMPLING,
+            corrected=data.TIMESTAMPS == "corrected",
+        )
 
     def clip(
         self, timeline: Timeline, *, clip: int, num_clips: int = 1, rng: Draws | None = None
@@ -84,135 +85,49 @@ class FrameRule:
             timeline: the video's clock.
             clip: view k of ``num_clips``, or RANDOM_CLIP, or CENTER_CLIP.
             num_clips: K.
-            rng: needed for RANDOM_CLIP, and for style ost_random_views with K > 1.
+            rng: needed for RANDOM_CLIP, and by a rule that draws its test views.
 
         Raises:
             DataError: the video has no frames.
+            UsageError: the rule gives other than T frames of the video.
         """
         assert clip in (RANDOM_CLIP, CENTER_CLIP) or 0 <= clip < num_clips, (clip, num_clips)
         if timeline.num_frames < 1:
             raise DataError("cannot sample frames from a video that has none")
-        if self.style in ("uniform", "slowfast_pyav", "openvclip"):
-            return self._dense(timeline, clip, num_clips, rng)
-        indices = self._whole_video(timeline, clip, num_clips, rng)
+        chosen = self.window(timeline, clip, num_clips, rng)
+        indices, n = chosen.indices, timeline.num_frames
+        if indices.shape != (self.num_frames,) or indices.min() < 0 or indices.max() >= n:
+            raise UsageError(
+                f"FRAME_RULE {type(self).__name__} took frames {indices.tolist()} of a video of {n}"
+                f" for {self.num_frames}; expected: {FRAME_RULE_REGISTRY.contract}"
+            )
+        return chosen
+
+    def window(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> Clip:
+        """Return the frames with the times at which the clip starts and ends, in frames."""
+        taken = self.indices(timeline, clip, clips, rng)
+        indices = np.asarray(taken, dtype=np.int64)
         return Clip(indices, float(indices[0]), float(indices[-1]))
 
-    def _dense(self, timeline: Timeline, clip: int, num_clips: int, rng: Draws | None) -> Clip:
-        fps = self.target_fps
-        if clip == RANDOM_CLIP and self.fps_jitter > 0:
-            assert rng is not None, "a random clip needs a generator"
-            fps += stream(rng, "python").uniform(0.0, self.fps_jitter)
-        settings = DenseSettings(
-            self.num_frames, self.sampling_rate, fps, self.use_offset, self.corrected
-        )
-        if self.style == "uniform":
-            return uniform_clip(timeline, settings, clip=clip, num_clips=num_clips, rng=rng)
-        forgets = self.style == "openvclip" and clip != CENTER_CLIP
-        return slowfast_clip(
-            timeline, settings, clip=clip, num_clips=num_clips, rng=rng, ignore_offset=forgets
-        )
-
-    def _whole_video(
-        self, timeline: Timeline, clip: int, num_clips: int, rng: Draws | None
-    ) -> np.ndarray:
-        n, t = timeline.num_frames, self.num_frames
-        if self.style == "slowfast_ssv2":
-            return segment.ssv2_indices(n, t, clip=clip, rng=rng)
-        if self.style == "text4vis_dense":
-            return segment.text4vis_dense(n, t, clip=clip, num_clips=num_clips, rng=rng)
-        if self.style == "text4vis":
-            if clip == RANDOM_CLIP:
-                return segment.text4vis_train(n, t, rng)
-            return segment.text4vis_test(n, t, max(clip, 0), 1 if clip < 0 else num_clips)
-        if self.style in ("ost", "ost_random_views"):
-            if clip == RANDOM_CLIP or (self.style == "ost_random_views" and num_clips > 1):
-                return segment.ost_train(n, t, rng)
-            if clip == CENTER_CLIP or num_clips == 1:
-                return segment.ost_test(n, t)
-        return segment.segment_indices(
-            timeline, t, clip=clip, num_clips=num_clips, corrected=self.corrected, rng=rng
+    def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
+        """Return T frame numbers, from 0, of view ``clip`` of ``clips``; see the method clip."""
+        raise UsageError(
+            f"FRAME_RULE {type(self).__name__} has no indices; expected:"
+            f" {FRAME_RULE_REGISTRY.contract}"
         )
 
 
-def style_name(sampling: str, compat: str) -> str:
-    """Return the style that DATA.SAMPLING and DATA.SAMPLING_COMPAT ask for.
+def find_rule(sampling: str, compat: str = "") -> type[FrameRule]:
+    """Return the rule that DATA.SAMPLING and DATA.SAMPLING_COMPAT ask for.
 
-    >>> style_name("dense", ""), style_name("segment", ""), style_name("segment", "vifi_clip")
-    ('uniform', 'segment', 'ost')
+    >>> find_rule("dense").__name__, find_rule("segment", "vifi_clip").__name__
+    ('Dense', 'Ost')
 
     Raises:
-        UsageError: an unknown name, or a style of the other kind.
+        UsageError: an unknown name, a class that is no frame rule, or a rule of the other kind.
     """
-    groups = {"dense": DENSE_STYLES, "segment": SEGMENT_STYLES}
-    if sampling not in groups:
-        raise UsageError(f"DATA.SAMPLING is {sampling!r}; known: dense, segment")
-    if not compat:
-        return groups[sampling][0]
-    style = ALIASES.get(compat, compat)
-    if style not in DENSE_STYLES + SEGMENT_STYLES:
-        known = ", ".join(sorted({*DENSE_STYLES, *SEGMENT_STYLES, *ALIASES}))
-        raise UsageError(f"DATA.SAMPLING_COMPAT is {compat!r}; known: {known}")
-    if style not in groups[sampling]:
-        other = "segment" if sampling == "dense" else "dense"
-        raise UsageError(
-            f"DATA.SAMPLING_COMPAT {compat!r} needs DATA.SAMPLING {other!r}; it is {sampling!r}"
-        )
-    return style
-
-
-def frame_rule(
-    sampling: str,
-    compat: str = "",
-    *,
-    num_frames: int,
-    sampling_rate: int = 1,
-    target_fps: float = 30.0,
-    fps_jitter: float = 0.0,
-    use_offset: bool = False,
-    timestamps: str = "corrected",
-) -> FrameRule:
-    """Return the rule for DATA.SAMPLING, DATA.SAMPLING_COMPAT and the other DATA options.
-
-    Raises:
-        UsageError: unknown names, or numbers that cannot be.
-    """
-    if timestamps not in ("legacy", "corrected"):
-        raise UsageError(f"DATA.TIMESTAMPS is {timestamps!r}; known: legacy, corrected")
-    numbers = {
-        "DATA.NUM_FRAMES": num_frames,
-        "DATA.SAMPLING_RATE": sampling_rate,
-        "DATA.TARGET_FPS": target_fps,
-    }
-    for key, value in numbers.items():
-        if value <= 0:
-            raise UsageError(f"{key} must be greater than 0; it is {value}")
-    style = style_name(sampling, compat)
-    if style == "text4vis_dense" and num_frames > segment.TEXT4VIS_WINDOW:
-        raise UsageError(
-            f"DATA.SAMPLING_COMPAT 'text4vis_dense' takes frames from a window of "
-            f"{segment.TEXT4VIS_WINDOW}; DATA.NUM_FRAMES is {num_frames}"
-        )
-    return FrameRule(
-        style,
-        num_frames,
-        sampling_rate,
-        target_fps,
-        fps_jitter,
-        use_offset,
-        timestamps == "corrected",
-    )
-
-
-def view_of_index(index: int, num_clips: int, num_crops: int) -> tuple[int, View]:
-    """Return the video and the view that position ``index`` of the expanded test set stands for.
-
-    Views of a video follow each other, crops fastest; a single crop is the centre (crop 1).
-
-    >>> [view_of_index(i, 2, 3) for i in (0, 5, 6)]
-    [(0, View(clip=0, crop=0)), (0, View(clip=1, crop=2)), (1, View(clip=0, crop=0))]
-    >>> view_of_index(4, 3, 1)
-    (1, View(clip=1, crop=1))
-    """
-    video, view = divmod(index, num_clips * num_crops)
-    clip, crop = divmod(view, num_crops)
-    return video, View(clip, crop if num_crops > 1 else 1)
+    key = "DATA.SAMPLING_COMPAT" if compat else "DATA.SAMPLING"
+    rule: type[FrameRule] = find(FRAME_RULE_REGISTRY, compat or sampling, key, FrameRule)
+    if compat and rule.kind != sampling:
+        raise UsageError(f"{key} {compat!r} needs DATA.SAMPLING {rule.kind!r}; it is {sampling!r}")
+    return rule

@@ -2,18 +2,25 @@
 
 Symbols: n frames of the video, T frames per clip, k of K clips. All indices count from 0.
 Sources: tomchen-ctj/OST, muzairkhattak/ViFi-CLIP, naver-ai/tc-clip (one sampler, from mmaction2),
-whwu95/Text4Vis, and PySlowFast's frame-folder data set; `segment_indices` is this project's own.
+whwu95/Text4Vis, and PySlowFast's frame-folder data set; `Segment` is this project's own.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from slowfast.datasets.reading.timeline import Timeline, shown_frames
-from slowfast.datasets.sampling.dense import CENTER_CLIP, RANDOM_CLIP
+from slowfast.datasets.sampling.rules import (
+    CENTER_CLIP,
+    FRAME_RULE_REGISTRY,
+    RANDOM_CLIP,
+    FrameRule,
+)
 from slowfast.datasets.transforms.draws import Draws, stream
+from slowfast.errors import UsageError
 
 TEXT4VIS_WINDOW = 128
 
@@ -24,57 +31,6 @@ def _integers(rng: Draws | None, high: int, size: int | None = None) -> Any:
     source: Any = rng
     draw = getattr(source, "integers", None) or source.randint
     return draw(0, high, size=size)
-
-
-def view_fraction(clip: int, num_clips: int) -> tuple[int, int]:
-    """Return where view k of K looks inside each segment, as a fraction: the middle of its share.
-
-    >>> view_fraction(0, 1), view_fraction(2, 3), view_fraction(CENTER_CLIP, 3)
-    ((1, 2), (5, 6), (1, 2))
-    """
-    if clip == CENTER_CLIP:
-        return 1, 2
-    return 2 * clip + 1, 2 * num_clips
-
-
-def segment_indices(
-    timeline: Timeline,
-    num_frames: int,
-    *,
-    clip: int,
-    num_clips: int,
-    corrected: bool,
-    rng: Draws | None,
-) -> np.ndarray:
-    """Return one frame of each of T equal parts of the whole video.
-
-    Training (RANDOM_CLIP): a uniform point of each part, so that every frame can be drawn. Testing:
-    view k of K takes the middle of the k-th share of each part; one view therefore takes each
-    part's centre. Fewer frames than T repeat. With ``corrected`` the parts of a video of variable
-    rate are equal in time.
-
-    >>> video = Timeline(16, 30.0)
-    >>> segment_indices(video, 4, clip=0, num_clips=1, corrected=True, rng=None).tolist()
-    [2, 6, 10, 14]
-    >>> segment_indices(video, 4, clip=1, num_clips=2, corrected=True, rng=None).tolist()
-    [3, 7, 11, 15]
-    """
-    n, order = timeline.num_frames, np.arange(num_frames, dtype=np.int64)
-    in_time = corrected and timeline.variable_rate
-    if clip == RANDOM_CLIP:
-        assert rng is not None, "random frames need a generator"
-        inside = np.array([float(rng.uniform(0.0, 1.0)) for _ in range(num_frames)])
-    elif in_time:
-        inside = np.divide(*view_fraction(clip, num_clips))
-    else:
-        above, below = view_fraction(clip, num_clips)
-        return ((below * order + above) * n) // (below * num_frames)
-    if in_time:
-        assert timeline.pts is not None
-        first, last = float(timeline.pts[0]), float(timeline.pts[-1])
-        span = (last - first) * n / (n - 1)
-        return shown_frames(timeline.pts, first + (order + inside) / num_frames * span)
-    return np.floor((order + inside) * n / num_frames).astype(np.int64).clip(0, n - 1)
 
 
 def ost_train(n: int, num_frames: int, rng: Draws | None) -> np.ndarray:
@@ -132,40 +88,132 @@ def text4vis_test(n: int, num_frames: int, clip: int, num_clips: int) -> np.ndar
     return np.array([int(start + tick * i) % n for i in range(num_frames)], dtype=np.int64)
 
 
-def text4vis_dense(
-    n: int, num_frames: int, *, clip: int, num_clips: int, rng: Draws | None
-) -> np.ndarray:
-    """Return Text4Vis' dense frames: every (128 // T)-th frame of a window of 128, wrapping around.
+@FRAME_RULE_REGISTRY.register(names=["segment"])
+@dataclass(frozen=True)
+class Segment(FrameRule):
+    """One frame of each of T equal parts of the whole video.
+
+    Training (RANDOM_CLIP): a uniform point of each part, so that every frame can be drawn. Testing:
+    view k of K takes the middle of the k-th share of each part; one view therefore takes each
+    part's centre. Fewer frames than T repeat. With ``corrected`` the parts of a video of variable
+    rate are equal in time.
+
+    >>> [Segment(4).clip(Timeline(16, 30.0), clip=k, num_clips=2).indices.tolist() for k in (0, 1)]
+    [[1, 5, 9, 13], [3, 7, 11, 15]]
+    """
+
+    kind: ClassVar[str] = "segment"
+
+    def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
+        """Return T frame numbers."""
+        n, t, order = timeline.num_frames, self.num_frames, np.arange(self.num_frames)
+        in_time = self.corrected and timeline.variable_rate
+        # where a view looks inside each part, as a fraction
+        above, below = (1, 2) if clip == CENTER_CLIP else (2 * clip + 1, 2 * clips)
+        if clip == RANDOM_CLIP:
+            assert rng is not None, "random frames need a generator"
+            inside = np.array([float(rng.uniform(0.0, 1.0)) for _ in range(t)])
+        elif in_time:
+            inside = np.divide(above, below)
+        else:
+            return ((below * order + above) * n) // (below * t)
+        if in_time:
+            assert timeline.pts is not None
+            first, last = float(timeline.pts[0]), float(timeline.pts[-1])
+            span = (last - first) * n / (n - 1)
+            return shown_frames(timeline.pts, first + (order + inside) / t * span)
+        return np.floor((order + inside) * n / t).astype(np.int64).clip(0, n - 1)
+
+
+@FRAME_RULE_REGISTRY.register(names=["ost", "vifi_clip", "tc_clip"])
+@dataclass(frozen=True)
+class Ost(Segment):
+    """OST, ViFi-CLIP, TC-CLIP; several test views are spread deterministically."""
+
+    draws_views: ClassVar[bool] = False
+
+    def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
+        """Return T frame numbers."""
+        if clip == RANDOM_CLIP or (self.draws_views and clips > 1):
+            return ost_train(timeline.num_frames, self.num_frames, rng)
+        if clip == CENTER_CLIP or clips == 1:
+            return ost_test(timeline.num_frames, self.num_frames)
+        return super().indices(timeline, clip, clips, rng)
+
+
+@FRAME_RULE_REGISTRY.register(names=["ost_random_views"])
+@dataclass(frozen=True)
+class OstRandomViews(Ost):
+    """The same with test views drawn by the training sampler, as published."""
+
+    draws_views: ClassVar[bool] = True
+
+
+@FRAME_RULE_REGISTRY.register(names=["text4vis"])
+@dataclass(frozen=True)
+class Text4VisSegment(Segment):
+    """Text4Vis: random in training, the first frame of each segment in a test."""
+
+    def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
+        """Return T frame numbers."""
+        n, t = timeline.num_frames, self.num_frames
+        if clip == RANDOM_CLIP:
+            return text4vis_train(n, t, rng)
+        return text4vis_test(n, t, max(clip, 0), 1 if clip < 0 else clips)
+
+
+@FRAME_RULE_REGISTRY.register(names=["text4vis_dense"])
+@dataclass(frozen=True)
+class Text4VisDense(FrameRule):
+    """Text4Vis' dense frames: every (128 // T)-th frame of a window of 128, wrapping around.
 
     One test clip divides by zero in the published code; here it is the central window.
 
-    >>> text4vis_dense(200, 4, clip=1, num_clips=3, rng=None).tolist()
+    >>> Text4VisDense(4).clip(Timeline(200, 30.0), clip=1, num_clips=3).indices.tolist()
     [36, 68, 100, 132]
     """
-    slack = max(0, n - TEXT4VIS_WINDOW)
-    if clip == RANDOM_CLIP:
-        start = int(_integers(rng, slack)) if slack else 0
-    elif clip == CENTER_CLIP or num_clips == 1:
-        start = slack // 2
-    else:
-        start = clip * (slack // (num_clips - 1))
-    stride = TEXT4VIS_WINDOW // num_frames
-    return (start + np.arange(num_frames, dtype=np.int64) * stride) % n
+
+    kind: ClassVar[str] = "dense"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_frames > TEXT4VIS_WINDOW:
+            raise UsageError(
+                f"DATA.SAMPLING_COMPAT 'text4vis_dense' takes frames from a window of "
+                f"{TEXT4VIS_WINDOW}; DATA.NUM_FRAMES is {self.num_frames}"
+            )
+
+    def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
+        """Return T frame numbers."""
+        slack = max(0, timeline.num_frames - TEXT4VIS_WINDOW)
+        if clip == RANDOM_CLIP:
+            start = int(_integers(rng, slack)) if slack else 0
+        elif clip == CENTER_CLIP or clips == 1:
+            start = slack // 2
+        else:
+            start = clip * (slack // (clips - 1))
+        stride = TEXT4VIS_WINDOW // self.num_frames
+        return (start + np.arange(self.num_frames) * stride) % timeline.num_frames
 
 
-def ssv2_indices(n: int, num_frames: int, *, clip: int, rng: Draws | None) -> np.ndarray:
-    """Return the frames of PySlowFast's frame-folder data set; every test view is the same.
+@FRAME_RULE_REGISTRY.register(names=["slowfast_ssv2"])
+@dataclass(frozen=True)
+class SlowFastSsv2(Segment):
+    """The frames of PySlowFast's frame-folder data set; every test view is the same.
 
     Segment i runs from round((n - 1) / T i) to round((n - 1) / T (i + 1)), both included and
     rounded half to even: training draws one of it (Python's generator), testing takes its middle.
 
-    >>> ssv2_indices(20, 8, clip=0, rng=None).tolist()
+    >>> SlowFastSsv2(8).clip(Timeline(20, 30.0), clip=0).indices.tolist()
     [1, 3, 6, 8, 11, 13, 15, 18]
     """
-    edges = np.round((n - 1) / num_frames * np.arange(num_frames + 1)).astype(np.int64)
-    if clip != RANDOM_CLIP:
-        return (edges[:-1] + edges[1:]) // 2
-    assert rng is not None, "random frames need a generator"
-    source = stream(rng, "python")
-    drawn = [int(source.integers(int(a), int(b) + 1)) for a, b in zip(edges, edges[1:])]
-    return np.array(drawn, dtype=np.int64)
+
+    def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
+        """Return T frame numbers."""
+        t = self.num_frames
+        edges = np.round((timeline.num_frames - 1) / t * np.arange(t + 1)).astype(np.int64)
+        if clip != RANDOM_CLIP:
+            return (edges[:-1] + edges[1:]) // 2
+        assert rng is not None, "random frames need a generator"
+        source = stream(rng, "python")
+        return np.array([source.integers(int(a), int(b) + 1) for a, b in zip(edges, edges[1:])])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +21,9 @@ import torchvision.transforms.functional as TF
 from PIL import Image
 from torch import Tensor
 
+from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform, check_sizes
 from slowfast.datasets.transforms.draws import Draws, stream
-from slowfast.datasets.transforms.slowfast import Box, resize
+from slowfast.datasets.transforms.slowfast import Box, check_fits, resize
 from slowfast.errors import DataError
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
@@ -90,14 +91,19 @@ def multi_scale_sizes(height: int, width: int, size: int) -> list[tuple[int, int
     ]
 
 
-def multi_scale_positions(height: int, width: int, w: int, h: int) -> list[tuple[int, int]]:
-    """Return the five (left, top) corners and centre of a w x h crop, in steps of a quarter."""
+def quarter_positions(height: int, width: int, w: int, h: int) -> list[tuple[int, int]]:
+    """Return 13 places (left, top) of a w x h crop: four corners, centre, four edges, four between.
+
+    Steps are whole quarters of the rest, so the last crop of an odd rest ends before the border.
+    """
     x, y = (width - w) // 4, (height - h) // 4
-    return [(0, 0), (4 * x, 0), (0, 4 * y), (4 * x, 4 * y), (2 * x, 2 * y)]
+    steps = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
+    steps += [(0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)]
+    return [(x * i, y * j) for i, j in steps]
 
 
-def multi_scale_box(height: int, width: int, size: int, rng: Draws) -> Box:
-    """Draw the box of a multi-scale crop: first its size, then its place.
+def multi_scale_box(height: int, width: int, size: int, rng: Draws, places: int = 5) -> Box:
+    """Draw the box of a multi-scale crop: one of ten sizes, then one of the first 5 or 13 places.
 
     Raises:
         DataError: a side was rounded to ``size`` and no longer fits into the frame.
@@ -107,8 +113,7 @@ def multi_scale_box(height: int, width: int, size: int, rng: Draws) -> Box:
     w, h = sizes[int(source.integers(0, len(sizes)))]
     if w > width or h > height:
         raise DataError(f"frame of {height} x {width} pixels is smaller than the crop of {size}")
-    places = multi_scale_positions(height, width, w, h)
-    left, top = places[int(source.integers(0, len(places)))]
+    left, top = quarter_positions(height, width, w, h)[int(source.integers(0, places))]
     return Box(top, left, h, w)
 
 
@@ -121,18 +126,15 @@ def fixed_boxes(height: int, width: int, size: int, indices: Sequence[int]) -> l
     Raises:
         DataError: the frame is smaller than the crop.
     """
-    if min(height, width) < size:
-        raise DataError(
-            f"frame of {height} x {width} pixels is smaller than the crop of {size};"
-            " raise DATA.TEST_SHORT_SIZE or lower DATA.TEST_CROP_SIZE"
-        )
+    check_fits(height, width, size)
     y, x = (height - size) // 2, (width - size) // 2
     if height > width:
         return [Box(y * index, x, size, size) for index in indices]
     return [Box(y, x * index, size, size) for index in indices]
 
 
-def _sides(frames_THWC: np.ndarray) -> tuple[int, int]:
+def frame_sides(frames_THWC: np.ndarray) -> tuple[int, int]:
+    """Return (height, width) of T x H x W x 3 frames."""
     return frames_THWC.shape[1], frames_THWC.shape[2]
 
 
@@ -141,32 +143,13 @@ def cut(frames_THWC: np.ndarray, box: Box) -> np.ndarray:
     return frames_THWC[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
 
-class Jitter(NamedTuple):
-    """One drawn change of colours: the order of the four changes and their amounts."""
-
-    order: tuple[int, ...]
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-
-    def __call__(self, image: Image.Image) -> Image.Image:
-        """Return ``image`` changed as torchvision's ColorJitter would."""
-        for kind in self.order:
-            if kind == 0:
-                image = TF.adjust_brightness(image, self.brightness)
-            elif kind == 1:
-                image = TF.adjust_contrast(image, self.contrast)
-            elif kind == 2:
-                image = TF.adjust_saturation(image, self.saturation)
-            else:
-                image = TF.adjust_hue(image, self.hue)
-        return image
+# torchvision's numbers of the four changes
+ADJUST = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
 
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Random brightness, contrast, saturation and hue.
+    """Random brightness, contrast, saturation and hue, as torchvision's class of this name.
 
     Attributes:
         probability: that a clip is changed.
@@ -185,27 +168,28 @@ class ColorJitter:
     saturation: float = 0.2
     hue: float = 0.1
 
-    def draw(self, rng: Draws) -> Jitter:
-        """Draw the amounts for one frame or one clip."""
+    def draw(self, rng: Draws) -> list[tuple[int, float]]:
+        """Draw (number in ADJUST, amount), in order, for one frame or one clip."""
         source = stream(rng, "torch")
-        order = tuple(int(kind) for kind in source.permutation(4))
-        brightness, contrast, saturation = (
-            float(source.uniform(1 - spread, 1 + spread))
-            for spread in (self.brightness, self.contrast, self.saturation)
-        )
-        hue = float(source.uniform(-self.hue, self.hue))
-        return Jitter(order, brightness, contrast, saturation, hue)
+        order = source.permutation(4)
+        spreads = (self.brightness, self.contrast, self.saturation)
+        amounts = [float(source.uniform(1 - spread, 1 + spread)) for spread in spreads]
+        amounts.append(float(source.uniform(-self.hue, self.hue)))
+        return [(int(kind), amounts[kind]) for kind in order]
 
     def __call__(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:
         """Return the changed uint8 frames, or the given ones."""
         if stream(rng, "python").random() >= self.probability:
             return frames_THWC
-        jitter = self.draw(rng)
+        drawn = self.draw(rng)
         out = np.empty_like(frames_THWC)
         for t, frame in enumerate(frames_THWC):
             if t and self.per_frame:
-                jitter = self.draw(rng)
-            out[t] = jitter(Image.fromarray(np.ascontiguousarray(frame)))
+                drawn = self.draw(rng)
+            image = Image.fromarray(np.ascontiguousarray(frame))
+            for kind, amount in drawn:
+                image = ADJUST[kind](image, amount)
+            out[t] = image
         return out
 
 
@@ -217,8 +201,9 @@ def gray_scale(frames_THWC: np.ndarray, rng: Draws, probability: float) -> np.nd
     return np.repeat(gray[..., None], 3, axis=-1)
 
 
+@TRANSFORM_REGISTRY.register(names=["clip"])
 @dataclass(frozen=True)
-class ClipTransform:
+class ClipTransform(Transform):
     """The whole chain, from uint8 frames to float crops.
 
     Attributes:
@@ -241,8 +226,33 @@ class ClipTransform:
     gray: float = 0.0
     method: str = "opencv"
 
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> ClipTransform:
+        """Return the chain for ``split`` (train, val or test).
+
+        Raises:
+            UsageError: a crop that does not fit.
+        """
+        data, aug = cfg.DATA, cfg.AUG
+        size = data.TEST_CROP_SIZE if split == "test" else data.TRAIN_CROP_SIZE
+        short = short_side_for(size)
+        if split == "test":
+            short = data.TEST_SHORT_SIZE or (size if cfg.TEST.NUM_SPATIAL_CROPS > 1 else short)
+            check_sizes("DATA.TEST_SHORT_SIZE", short, "DATA.TEST_CROP_SIZE", size)
+        jitter = ColorJitter(aug.CLIP_COLOR_JITTER, aug.COLOR_JITTER_PER_FRAME)
+        return ClipTransform(
+            size,
+            short,
+            tuple(data.MEAN),
+            tuple(data.STD),
+            flip=data.RANDOM_FLIP,
+            jitter=jitter if split == "train" and aug.CLIP_COLOR_JITTER > 0 else None,
+            gray=aug.CLIP_GRAY_SCALE if split == "train" else 0.0,
+            method=data.RESIZE,
+        )
+
     def _scaled(self, frames_THWC: np.ndarray) -> np.ndarray:
-        height, width = keep_ratio_size(*_sides(frames_THWC), self.short_side)
+        height, width = keep_ratio_size(*frame_sides(frames_THWC), self.short_side)
         return resize_frames(frames_THWC, height, width, self.method)
 
     def _tensor(self, frames_THWC: np.ndarray) -> Tensor:
@@ -254,7 +264,7 @@ class ClipTransform:
     def augment(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:
         """Return uint8 T x S x S x 3: everything of training but the normalisation."""
         frames = self._scaled(frames_THWC)
-        frames = cut(frames, multi_scale_box(*_sides(frames), self.size, rng))
+        frames = cut(frames, multi_scale_box(*frame_sides(frames), self.size, rng))
         frames = resize_frames(frames, self.size, self.size, self.method)
         if self.flip and rng.random() < 0.5:
             frames = frames[:, :, ::-1]
@@ -271,5 +281,5 @@ class ClipTransform:
     def crops(self, frames_THWC: np.ndarray, indices: Sequence[int]) -> list[Tensor]:
         """Return the fixed crops ``indices`` (0, 1, 2), each float 3 x T x S x S."""
         frames = self._scaled(frames_THWC)
-        boxes = fixed_boxes(*_sides(frames), self.size, indices)
+        boxes = fixed_boxes(*frame_sides(frames), self.size, indices)
         return [self._tensor(cut(frames, box)) for box in boxes]

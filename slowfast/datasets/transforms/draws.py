@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -39,33 +40,6 @@ class Draws(Protocol):
         ...
 
 
-class _NumpyDraws:
-    """NumPy's legacy functions under the names of its Generator."""
-
-    def __init__(self, state: Any) -> None:
-        self._state = state
-        self.random = state.random_sample
-        self.uniform = state.uniform
-        self.integers = state.randint
-        self.normal = state.normal
-        self.beta = state.beta
-        self.choice = state.choice
-
-
-class _PythonDraws:
-    """Python's ``random`` under the names of NumPy's Generator."""
-
-    def __init__(self, source: Any) -> None:
-        self.random = source.random
-        self.uniform = source.uniform
-        self.normal = source.gauss
-        self._randint = source.randint
-
-    def integers(self, low: int, high: int) -> int:
-        """Return an integer of low ... high - 1."""
-        return self._randint(low, high - 1)
-
-
 class _TorchDraws:
     """torch's generator under the names of NumPy's Generator."""
 
@@ -85,7 +59,7 @@ class _TorchDraws:
         return torch.empty(tuple(shape)).normal_(generator=self.source)
 
 
-class LegacyRng(_NumpyDraws):
+class LegacyRng:
     """The three generators of the published codes, seeded alike.
 
     Args:
@@ -104,14 +78,20 @@ class LegacyRng(_NumpyDraws):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        if seed is None:
-            super().__init__(np.random)
-            self.python = _PythonDraws(random)
-            self.torch = _TorchDraws(torch.default_generator)
-        else:
-            super().__init__(np.random.RandomState(seed))
-            self.python = _PythonDraws(random.Random(seed))
-            self.torch = _TorchDraws(torch.Generator().manual_seed(seed))
+        fresh = seed is not None
+        state: Any = np.random.RandomState(seed) if fresh else np.random
+        source: Any = random.Random(seed) if fresh else random
+        self.random, self.uniform, self.normal = state.random_sample, state.uniform, state.normal
+        self.integers, self.beta, self.choice = state.randint, state.beta, state.choice
+        self.python = SimpleNamespace(
+            random=source.random,
+            uniform=source.uniform,
+            normal=source.gauss,
+            integers=lambda low, high: source.randint(low, high - 1),
+        )
+        self.torch = _TorchDraws(
+            torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
+        )
 
 
 def stream(rng: Draws, name: str) -> Any:

@@ -11,7 +11,7 @@ Shapes: T frames, H W pixels; frames are T x H x W x 3 RGB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from slowfast.datasets.transforms.clip import ClipTransform
+from slowfast.config.arch import read_preprocessing
+from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform
+from slowfast.datasets.transforms.clip import ClipTransform, short_side_for
 from slowfast.datasets.transforms.draws import Draws
 from slowfast.errors import UsageError
 
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from open_clip.transform import PreprocessCfg
 
 
+@TRANSFORM_REGISTRY.register(names=["open_clip"])
 @dataclass(frozen=True)
-class OpenClipTransform:
+class OpenClipTransform(Transform):
     """Fixed crops as open_clip evaluates images, random ones as the clip pipeline trains.
 
     Attributes:
@@ -45,6 +48,28 @@ class OpenClipTransform:
     training: ClipTransform | None = None
     num_crops: int = 1
     _image: Any = field(init=False, repr=False, compare=False)
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> OpenClipTransform:
+        """Return the chain for ``split``: sizes and statistics are the tower's, not those of DATA.
+
+        Raises:
+            UsageError: training on frames that are no squares.
+        """
+        facts = read_preprocessing(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
+        height, width = facts.size
+        if split != "train":
+            return cls(facts, num_crops=cfg.TEST.NUM_SPATIAL_CROPS if split == "test" else 1)
+        if width != height:
+            raise UsageError(
+                f"DATA.TRANSFORMS open_clip trains on squares, and CLIP.ARCH {cfg.CLIP.ARCH} takes"
+                f" {height}x{width} pixels"
+            )
+        like_clip, short = ClipTransform.from_cfg(cfg, split), short_side_for(height)
+        return cls(
+            facts,
+            replace(like_clip, size=height, short_side=short, mean=facts.mean, std=facts.std),
+        )
 
     def __post_init__(self) -> None:
         from open_clip.transform import image_transform_v2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform, check_sizes
 from slowfast.datasets.transforms.draws import Draws, stream
+from slowfast.datasets.transforms.rand_augment import build_rand_augment
 from slowfast.datasets.transforms.random_erasing import RandomErasing
 from slowfast.errors import DataError, UsageError
 
@@ -106,7 +108,8 @@ def crop(video: Tensor, box: Box) -> Tensor:
     return video[..., box.top : box.top + box.height, box.left : box.left + box.width]
 
 
-def _check_fits(height: int, width: int, size: int) -> None:
+def check_fits(height: int, width: int, size: int) -> None:
+    """Refuse a crop that is larger than the frame; raises DataError."""
     if min(height, width) < size:
         raise DataError(
             f"frame of {height} x {width} pixels is smaller than the crop of {size};"
@@ -123,7 +126,7 @@ def random_crop_box(height: int, width: int, size: int, rng: Draws) -> Box:
     Raises:
         DataError: the frame is smaller than the crop.
     """
-    _check_fits(height, width, size)
+    check_fits(height, width, size)
     top = int(rng.integers(0, height - size)) if height > size else 0
     left = int(rng.integers(0, width - size)) if width > size else 0
     return Box(top, left, size, size)
@@ -139,7 +142,7 @@ def uniform_crop_box(height: int, width: int, size: int, index: int) -> Box:
         DataError: the frame is smaller than the crop.
     """
     assert index in (0, 1, 2), index
-    _check_fits(height, width, size)
+    check_fits(height, width, size)
     top = math.ceil((height - size) / 2)
     left = math.ceil((width - size) / 2)
     if height > width:
@@ -274,6 +277,38 @@ class SpatialSampling:
                 f" found [{self.min_scale}, {self.max_scale}]"
             )
 
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> SpatialSampling:
+        """Return the spatial part for ``split``; validation is central but for VAL.PROTOCOL legacy.
+
+        Raises:
+            UsageError: a crop that does not fit.
+        """
+        data = cfg.DATA
+        low, high = data.TRAIN_JITTER_SCALES
+        if split == "test":
+            size, short, key = data.TEST_CROP_SIZE, data.TEST_SHORT_SIZE, "DATA.TEST_SHORT_SIZE"
+            if not short and cfg.TEST.NUM_SPATIAL_CROPS > 1:
+                short = size
+            elif not short:
+                short, key = low, "DATA.TRAIN_JITTER_SCALES[0]"
+            check_sizes(key, short, "DATA.TEST_CROP_SIZE", size)
+            return cls(size, short, short, flip=False, method=data.RESIZE)
+        size, train = data.TRAIN_CROP_SIZE, split == "train"
+        if not (train and data.TRAIN_JITTER_SCALES_RELATIVE):
+            check_sizes("DATA.TRAIN_JITTER_SCALES", low, "DATA.TRAIN_CROP_SIZE", size)
+        return cls(
+            size,
+            low,
+            high if train or cfg.VAL.PROTOCOL == "legacy" else low,
+            flip=data.RANDOM_FLIP,
+            inverse=data.INV_UNIFORM_SAMPLE,
+            area=tuple(data.TRAIN_JITTER_SCALES_RELATIVE) if train else (),
+            aspect=tuple(data.TRAIN_JITTER_ASPECT_RELATIVE) if train else (),
+            motion_shift=data.TRAIN_JITTER_MOTION_SHIFT and train,
+            method=data.RESIZE,
+        )
+
     def random(self, video_CTHW: Tensor, rng: Draws) -> Tensor:
         """Return a random C x T x S x S cut; draws: size, y, x, flip."""
         if self.area:
@@ -292,35 +327,9 @@ class SpatialSampling:
         return [uniform_crop(video, self.crop_size, index) for index in indices]
 
 
-def spatial_sampling(
-    frames: Tensor,
-    spatial_idx: int = -1,
-    min_scale: int = 256,
-    max_scale: int = 320,
-    crop_size: int = 224,
-    *,
-    rng: Draws,
-    **options: object,
-) -> Tensor:
-    """Cut ``frames`` (C x T x H x W) as PySlowFast's function of this name does.
-
-    Args:
-        frames: normalised clip.
-        spatial_idx: -1 for a random cut, else 0, 1, 2.
-        min_scale: least short side.
-        max_scale: greatest short side; equal to ``min_scale`` for a fixed crop.
-        crop_size: S.
-        rng: where the draws come from; ``LegacyRng`` replays PySlowFast's.
-        options: further fields of SpatialSampling (flip, inverse, area, aspect, motion_shift).
-    """
-    sampling = SpatialSampling(crop_size, min_scale, max_scale, **options)  # type: ignore[arg-type]
-    if spatial_idx == -1:
-        return sampling.random(frames, rng)
-    return sampling.crops(frames, [spatial_idx])[0]
-
-
+@TRANSFORM_REGISTRY.register(names=["slowfast"])
 @dataclass(frozen=True)
-class SlowFastTransform:
+class SlowFastTransform(Transform):
     """PySlowFast's whole chain, from uint8 frames to float crops.
 
     RandAugment (at the original size), normalise, scale and crop, random erasing, in this order.
@@ -338,6 +347,19 @@ class SlowFastTransform:
     std: tuple[float, ...]
     rand_augment: Callable[[np.ndarray, Draws], np.ndarray] | None = None
     erasing: RandomErasing | None = None
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> SlowFastTransform:
+        """Return the chain for ``split`` (train, val or test)."""
+        data, aug = cfg.DATA, cfg.AUG
+        erasing = RandomErasing(aug.RE_PROB, mode=aug.RE_MODE, max_count=aug.RE_COUNT)
+        return cls(
+            SpatialSampling.from_cfg(cfg, split),
+            tuple(data.MEAN),
+            tuple(data.STD),
+            build_rand_augment(cfg, split),
+            erasing if split == "train" and aug.ENABLE and aug.RE_PROB > 0 else None,
+        )
 
     def _normalised(self, frames_THWC: np.ndarray) -> Tensor:
         return normalize(torch.from_numpy(frames_THWC), self.mean, self.std).permute(3, 0, 1, 2)

@@ -13,22 +13,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from slowfast.datasets.transforms.clip import cut, gray_scale, multi_scale_sizes
+from slowfast.datasets.transforms.base import TRANSFORM_REGISTRY, Transform, check_sizes
+from slowfast.datasets.transforms.clip import (
+    cut,
+    frame_sides,
+    gray_scale,
+    multi_scale_box,
+    quarter_positions,
+)
 from slowfast.datasets.transforms.draws import Draws, stream
-from slowfast.datasets.transforms.slowfast import Box, normalize
-from slowfast.datasets.transforms.text4vis_rand_augment import Augment
-from slowfast.errors import DataError, UsageError
+from slowfast.datasets.transforms.rand_augment import Augment, build_rand_augment
+from slowfast.datasets.transforms.slowfast import Box, check_fits, normalize
+from slowfast.errors import UsageError
+from slowfast.text.labels import load_classes
 
-NUM_CROPS = (1, 3, 5, 10)
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 TRIES = 10
+# Something-Something is known by the name of its data set: PySlowFast's (ssv2, Ssv2videos) or
+# Text4Vis's (something...).
+SOMETHING = ("ssv2", "something")
 SOMETHING_SIZE = (240, 320)
 SSV2_CLASSES = 174
 SSV2_PAIRS = ((86, 87), (93, 94), (166, 167))
@@ -61,10 +72,6 @@ def resized_sides(height: int, width: int, short_side: int) -> tuple[int, int]:
     return short_side, short_side * width // height
 
 
-def _sides(frames_THWC: np.ndarray) -> tuple[int, int]:
-    return frames_THWC.shape[1], frames_THWC.shape[2]
-
-
 def resize_frames(
     frames_THWC: np.ndarray, height: int, width: int, how: Image.Resampling
 ) -> np.ndarray:
@@ -73,17 +80,6 @@ def resize_frames(
         return frames_THWC
     images = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames_THWC)
     return np.stack([np.asarray(image.resize((width, height), how)) for image in images])
-
-
-def quarter_positions(height: int, width: int, w: int, h: int) -> list[tuple[int, int]]:
-    """Return 13 places (left, top) of a w x h crop: four corners, centre, four edges, four between.
-
-    Steps are whole quarters of the rest, so the last crop of an odd rest ends before the border.
-    """
-    x, y = (width - w) // 4, (height - h) // 4
-    steps = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
-    steps += [(0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)]
-    return [(x * i, y * j) for i, j in steps]
 
 
 def fixed_boxes(
@@ -108,12 +104,8 @@ def fixed_boxes(
     Raises:
         DataError: the frame is smaller than the crop.
     """
-    assert num_crops in NUM_CROPS, num_crops
-    if min(height, width) < size:
-        raise DataError(
-            f"frame of {height} x {width} pixels is smaller than the crop of {size};"
-            " raise DATA.TEST_SHORT_SIZE or lower DATA.TEST_CROP_SIZE"
-        )
+    assert num_crops in (1, 3, 5, 10), num_crops
+    check_fits(height, width, size)
     if num_crops == 1:  # rounded half to even
         return [Box(round((height - size) / 2), round((width - size) / 2), size, size)]
     x, y = (width - size) // 4, (height - size) // 4
@@ -146,17 +138,6 @@ def resized_crop_box(height: int, width: int, rng: Draws) -> Box | None:
             left = int(source.integers(0, width - w + 1))
             return Box(int(source.integers(0, height - h + 1)), left, h, w)
     return None
-
-
-def multi_scale_box(height: int, width: int, size: int, rng: Draws) -> Box:
-    """Draw the box of a multi-scale crop: one of ten sizes, then one of 13 places."""
-    source = stream(rng, "python")
-    sizes = multi_scale_sizes(height, width, size)
-    w, h = sizes[int(source.integers(0, len(sizes)))]
-    w, h = min(w, width), min(h, height)
-    places = quarter_positions(height, width, w, h)
-    left, top = places[int(source.integers(0, len(places)))]
-    return Box(top, left, h, w)
 
 
 def mirror_partners(names: Sequence[str], num_classes: int = 0) -> dict[int, int]:
@@ -196,8 +177,9 @@ def _plain(name: str) -> str:
     return name.lower().replace("[", "").replace("]", "")
 
 
+@TRANSFORM_REGISTRY.register(names=["text4vis"])
 @dataclass(frozen=True)
-class Text4VisTransform:
+class Text4VisTransform(Transform):
     """The whole chain, from uint8 frames to float crops.
 
     Attributes:
@@ -213,6 +195,9 @@ class Text4VisTransform:
         centred: a random clip is cut in its centre and not augmented (published validation).
     """
 
+    crop_counts: ClassVar[tuple[int, ...]] = (1, 3, 5, 10)
+    crop_axes: ClassVar[tuple[str, ...]] = ("long", "width")
+
     size: int
     short_side: int
     mean: tuple[float, ...]
@@ -224,6 +209,44 @@ class Text4VisTransform:
     rand_augment: Augment | None = None
     centred: bool = False
 
+    @classmethod
+    def from_cfg(cls, cfg: Any, split: str) -> Text4VisTransform:
+        """Return the chain for ``split``; that of Something-Something where the run trains on it.
+
+        Raises:
+            UsageError: options that do not go together.
+        """
+        data, aug, test = cfg.DATA, cfg.AUG, split == "test"
+        size = data.TEST_CROP_SIZE if test else data.TRAIN_CROP_SIZE
+        short = (data.TEST_SHORT_SIZE if test else 0) or short_side_for(size)
+        check_sizes("DATA.TEST_SHORT_SIZE", short, "DATA.TEST_CROP_SIZE", size)
+        if aug.ENABLE and aug.RE_PROB > 0:
+            raise UsageError("DATA.TRANSFORMS text4vis has no random erasing; set AUG.RE_PROB 0")
+        arguments: dict[str, Any] = {
+            "size": size,
+            "short_side": short,
+            "mean": tuple(data.MEAN),
+            "std": tuple(data.STD),
+            "num_crops": cfg.TEST.NUM_SPATIAL_CROPS if test else 1,
+            "axis": cfg.TEST.CROP_AXIS,
+            "flip": data.RANDOM_FLIP,
+            "gray": aug.CLIP_GRAY_SCALE,
+            "rand_augment": build_rand_augment(cfg, split),
+            "centred": split != "train",
+        }
+        if test or not any(name in cfg.TRAIN.DATASET.lower() for name in SOMETHING):
+            return Text4VisTransform(**arguments)
+        if data.MULTI_LABEL:
+            raise UsageError(
+                f"DATA.TRANSFORMS text4vis of TRAIN.DATASET {cfg.TRAIN.DATASET} exchanges single"
+                " labels of mirrored clips; it cannot with DATA.MULTI_LABEL"
+            )
+        check_sizes("the 240 x 320 of Something-Something", 240, "DATA.TRAIN_CROP_SIZE", size)
+        path = cfg.TEXT.SUBSET or cfg.TEXT.CLASSES
+        names = load_classes(path).names if path else ()
+        partners = mirror_partners(names, cfg.MODEL.NUM_CLASSES)
+        return SomethingTransform(**arguments, partners=partners)
+
     @property
     def centre(self) -> int:
         """Index of the central one of the fixed crops."""
@@ -233,16 +256,16 @@ class Text4VisTransform:
 
     def scaled(self, frames_THWC: np.ndarray) -> np.ndarray:
         """Return the frames at the size that is cropped from."""
-        sides = resized_sides(*_sides(frames_THWC), self.short_side)
+        sides = resized_sides(*frame_sides(frames_THWC), self.short_side)
         return resize_frames(frames_THWC, *sides, Image.Resampling.BICUBIC)
 
     def random_cut(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:
         """Return one random box of the scaled frames, T x S x S x 3."""
         bilinear = Image.Resampling.BILINEAR
-        box = resized_crop_box(*_sides(frames_THWC), rng)
+        box = resized_crop_box(*frame_sides(frames_THWC), rng)
         if box is not None:
             return resize_frames(cut(frames_THWC, box), self.size, self.size, bilinear)
-        height, width = resized_sides(*_sides(frames_THWC), self.size)
+        height, width = resized_sides(*frame_sides(frames_THWC), self.size)
         frames = resize_frames(frames_THWC, height, width, bilinear)
         source = stream(rng, "python")
         left = int(source.integers(0, width - self.size + 1))
@@ -267,7 +290,7 @@ class Text4VisTransform:
         """Return a random float 3 x T x S x S cut of uint8 T x H x W x 3 frames."""
         if self.centred:
             frames = self.scaled(frames_THWC)
-            (box,) = fixed_boxes(*_sides(frames), self.size, 1)
+            (box,) = fixed_boxes(*frame_sides(frames), self.size, 1)
             return self._tensor(cut(frames, box))
         return self._tensor(self.augment(frames_THWC, rng)[0])
 
@@ -277,7 +300,7 @@ class Text4VisTransform:
         A single crop is the centre, whatever its index.
         """
         frames = self.scaled(frames_THWC)
-        boxes = fixed_boxes(*_sides(frames), self.size, self.num_crops, self.axis)
+        boxes = fixed_boxes(*frame_sides(frames), self.size, self.num_crops, self.axis)
         cuts = []
         for index in indices:
             part = cut(frames, boxes[index if self.num_crops > 1 else 0])
@@ -306,7 +329,7 @@ class SomethingTransform(Text4VisTransform):
 
     def random_cut(self, frames_THWC: np.ndarray, rng: Draws) -> np.ndarray:
         """Return one multi-scale crop of the scaled frames, T x S x S x 3."""
-        box = multi_scale_box(*_sides(frames_THWC), self.size, rng)
+        box = multi_scale_box(*frame_sides(frames_THWC), self.size, rng, places=13)
         bilinear = Image.Resampling.BILINEAR
         return resize_frames(cut(frames_THWC, box), self.size, self.size, bilinear)
 

@@ -13,7 +13,9 @@ import pytest
 from slowfast.datasets.reading import decoder
 from slowfast.datasets.reading.decoder import VideoReader, resolve_backend
 from slowfast.datasets.reading.timeline import Clip
-from slowfast.datasets.sampling.rules import RANDOM_CLIP, FrameRule, Timeline
+from slowfast.datasets.sampling.dense import Dense, OpenVCLIP
+from slowfast.datasets.sampling.rules import RANDOM_CLIP, Timeline
+from slowfast.datasets.sampling.segment import Ost
 from slowfast.errors import DataError, DecodeError, UsageError
 from tests.video_files import (
     frame_number,
@@ -138,7 +140,7 @@ def test_variable_rate_is_seen(tmp_path: Path) -> None:
     path = write_video(tmp_path / "vfr.mp4", 30, pts=pts, time_base=Fraction(1, 60))
     with VideoReader(path) as reader:
         assert reader.timeline.variable_rate
-        rule = FrameRule("uniform", 4, 10, 60.0)  # 10 / 60 s apart: stamps 0, 10, 20, 30
+        rule = Dense(4, 10, 60.0)  # 10 / 60 s apart: stamps 0, 10, 20, 30
         clip = rule.clip(reader.timeline, clip=0)
         assert frame_numbers(reader.read(clip.indices)) == [0, 5, 10, 20]
 
@@ -257,7 +259,7 @@ def test_read_reports_a_wrong_count(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_damage_anywhere_gives_frames_or_a_decode_error(name: str, make, tmp_path: Path) -> None:
     whole = make(name).read_bytes()
     rng = np.random.default_rng(len(name))
-    rule = FrameRule("ost", 4)
+    rule = Ost(4)
     for attempt in range(25):
         data = bytearray(whole)
         if attempt % 2:
@@ -283,7 +285,7 @@ def test_frames_without_a_way_to_rgb_are_a_decode_error(make, monkeypatch) -> No
 
 
 def test_all_views_share_one_pass(make) -> None:
-    rule = FrameRule("uniform", 4, 4, use_offset=True)
+    rule = Dense(4, 4, use_offset=True)
     rng = np.random.default_rng(0)
 
     def choose(timeline: Timeline) -> list[Clip]:
@@ -364,7 +366,7 @@ def published_walk(path: Path, start: float, end: float) -> list[int]:
 def test_published_frames_of_real_files(name: str, parity) -> None:
     path = parity(f"slowfast/videos/{name}")
     for frames, rate, clips in ((8, 8, 3), (4, 16, 2), (16, 2, 4)):
-        rule = FrameRule("openvclip", frames, rate, corrected=False)
+        rule = OpenVCLIP(frames, rate, corrected=False)
         for k in range(clips):
             with VideoReader(path) as reader:
                 clip = rule.clip(reader.timeline, clip=k, num_clips=clips)

@@ -8,22 +8,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slowfast.datasets.reading.timeline import nearest_frames, shown_frames
-from slowfast.datasets.sampling.dense import kept_frames, linspace_float32
-from slowfast.datasets.sampling.rules import (
-    CENTER_CLIP,
-    RANDOM_CLIP,
-    FrameRule,
+from slowfast.datasets.reading.timeline import (
     Timeline,
     constant_rate_timeline,
+    nearest_frames,
+    shown_frames,
 )
+from slowfast.datasets.sampling.dense import Dense, OpenVCLIP, kept_frames, linspace_float32
+from slowfast.datasets.sampling.rules import CENTER_CLIP, FRAME_RULE_REGISTRY, RANDOM_CLIP
 from slowfast.datasets.transforms.draws import LegacyRng
 
 LONG = constant_rate_timeline(300, 30.0, pts_per_frame=512)
 
 
 def indices(style: str, timeline: Timeline, k: int, clips: int, **options) -> list[int]:
-    rule = FrameRule(style, 8, options.pop("rate", 8), **options)
+    rule = FRAME_RULE_REGISTRY.get(style)(8, options.pop("rate", 8), **options)
     return rule.clip(timeline, clip=k, num_clips=clips).indices.tolist()
 
 
@@ -79,7 +78,9 @@ def test_all_recorded_settings_of_pyslowfast_and_openvclip(parity) -> None:
             n, num / den, pts_per_frame=ticks, duration_known=bool(known)
         )
         for style, expected in (("openvclip", fork), ("slowfast_pyav", upstream)):
-            rule = FrameRule(style, t, rate, target, use_offset=bool(offset), corrected=False)
+            rule = FRAME_RULE_REGISTRY.get(style)(
+                t, rate, target, use_offset=bool(offset), corrected=False
+            )
             rng = LegacyRng(seed) if seed >= 0 else None
             clip = rule.clip(video, clip=k, num_clips=clips, rng=rng)
             same = np.array_equal(clip.indices, expected[:t])
@@ -106,8 +107,8 @@ def test_kept_frames_needs_no_frame_in_the_window() -> None:
 def test_legacy_time_stamps_lose_the_start_of_a_late_file_and_corrected_ones_do_not() -> None:
     late = Timeline(60, 30.0, 15360 + np.arange(60) * 512, 1 / 15360, 60, 30720)
     on_time = constant_rate_timeline(60, 30.0, pts_per_frame=512)
-    legacy = FrameRule("openvclip", 4, 4, corrected=False)
-    corrected = FrameRule("openvclip", 4, 4, corrected=True)
+    legacy = OpenVCLIP(4, 4, corrected=False)
+    corrected = OpenVCLIP(4, 4, corrected=True)
     assert legacy.clip(late, clip=0).indices.tolist() == [0, 0, 0, 0]
     expected = corrected.clip(on_time, clip=0).indices.tolist()
     assert corrected.clip(late, clip=0).indices.tolist() == expected == [0, 5, 10, 12]
@@ -161,7 +162,7 @@ def test_variable_rate_in_the_published_style_spreads_in_time() -> None:
 @given(st.integers(1, 500), st.integers(1, 16), st.integers(1, 8), st.booleans())
 def test_uniform_equals_exact_arithmetic_at_whole_steps(n, t, rate, offset) -> None:
     video = constant_rate_timeline(n, 30.0)
-    rule = FrameRule("uniform", t, rate, use_offset=offset)
+    rule = Dense(t, rate, use_offset=offset)
     for k in range(3):
         slack = max(n - 1 - rate * (t - 1), 0)
         start = slack * k / (2 if offset else 3)
@@ -170,7 +171,7 @@ def test_uniform_equals_exact_arithmetic_at_whole_steps(n, t, rate, offset) -> N
 
 
 def test_random_starts_reach_both_ends_and_are_replayed() -> None:
-    rule = FrameRule("uniform", 2, 5)
+    rule = Dense(2, 5)
     video = constant_rate_timeline(8, 30.0)
     starts = {
         int(rule.clip(video, clip=RANDOM_CLIP, rng=LegacyRng(s)).indices[0]) for s in range(60)

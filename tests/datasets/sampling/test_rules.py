@@ -5,26 +5,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slowfast.config.defaults import get_cfg
+from slowfast.datasets.reading.timeline import Timeline, constant_rate_timeline
+from slowfast.datasets.sampling.dense import Dense, OpenVCLIP
 from slowfast.datasets.sampling.rules import (
-    ALIASES,
     CENTER_CLIP,
-    DENSE_STYLES,
+    FRAME_RULE_REGISTRY,
     RANDOM_CLIP,
-    SEGMENT_STYLES,
     FrameRule,
-    Timeline,
-    constant_rate_timeline,
-    frame_rule,
-    style_name,
-    view_of_index,
+    find_rule,
 )
+from slowfast.datasets.sampling.segment import Ost, Segment
+from slowfast.datasets.sampling.views import view_of_index
 from slowfast.datasets.transforms.draws import LegacyRng
 from slowfast.errors import DataError, UsageError
 from slowfast.structures import View
 
-STYLES = DENSE_STYLES + SEGMENT_STYLES
-# Only these promise ascending frames: the others wrap around by modulo or sort with repeats.
-ASCENDING = ("uniform", "slowfast_pyav", "openvclip", "segment", "slowfast_ssv2")
+STYLES = sorted(FRAME_RULE_REGISTRY.names())
+# These wrap around by modulo or sort with repeats; the others promise ascending frames.
+WRAPPING = ("ost", "vifi_clip", "tc_clip", "ost_random_views", "text4vis", "text4vis_dense")
 
 
 def timelines() -> st.SearchStrategy[Timeline]:
@@ -66,7 +65,7 @@ def test_every_rule_gives_t_frames_inside_the_video(
     offset: bool,
     corrected: bool,
 ) -> None:
-    rule = FrameRule(style, frames, rate, 30.0, 0.0, offset, corrected)
+    rule = FRAME_RULE_REGISTRY.get(style)(frames, rate, 30.0, 0.0, offset, corrected)
     k, clips = view
     clip = rule.clip(timeline, clip=k, num_clips=clips, rng=np.random.default_rng(3))
     again = rule.clip(timeline, clip=k, num_clips=clips, rng=np.random.default_rng(3))
@@ -75,20 +74,20 @@ def test_every_rule_gives_t_frames_inside_the_video(
     assert clip.indices.min() >= 0
     assert clip.indices.max() < timeline.num_frames
     assert np.array_equal(clip.indices, again.indices)
-    if style in ASCENDING:
+    if style not in WRAPPING:
         assert (np.diff(clip.indices) >= 0).all()
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_video_without_frames_is_refused(style: str) -> None:
     with pytest.raises(DataError, match="none"):
-        FrameRule(style, 8).clip(Timeline(0, 30.0), clip=0)
+        FRAME_RULE_REGISTRY.get(style)(8).clip(Timeline(0, 30.0), clip=0)
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("n", [1, 10**7])
 def test_one_frame_and_very_many(style: str, n: int) -> None:
-    rule = FrameRule(style, 8, 8)
+    rule = FRAME_RULE_REGISTRY.get(style)(8, 8)
     clip = rule.clip(Timeline(n, 30.0), clip=CENTER_CLIP)
     assert clip.indices.max() < n
     assert n > 1 or clip.indices.tolist() == [0] * 8
@@ -96,7 +95,7 @@ def test_one_frame_and_very_many(style: str, n: int) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_random_clip_differs_between_seeds_and_takes_every_kind_of_generator(style: str) -> None:
-    rule, timeline = FrameRule(style, 8, 4), constant_rate_timeline(300, 30.0)
+    rule, timeline = FRAME_RULE_REGISTRY.get(style)(8, 4), constant_rate_timeline(300, 30.0)
     seen = {
         tuple(rule.clip(timeline, clip=RANDOM_CLIP, rng=LegacyRng(seed)).indices)
         for seed in range(5)
@@ -106,49 +105,67 @@ def test_a_random_clip_differs_between_seeds_and_takes_every_kind_of_generator(s
     assert first.indices.max() < 300
 
 
-def test_style_names() -> None:
-    assert style_name("dense", "") == "uniform"
-    assert style_name("segment", "") == "segment"
-    assert all(target in STYLES for target in ALIASES.values())
-    assert style_name("dense", "froster") == "openvclip"
+def test_names_of_rules() -> None:
+    assert find_rule("dense") is find_rule("dense", "uniform") is Dense
+    assert find_rule("segment") is Segment
+    assert find_rule("dense", "froster") is find_rule("dense", "stdd") is OpenVCLIP
+    assert find_rule("segment", "tc_clip") is Ost
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("densely",), "DATA.SAMPLING is 'densely'; known: dense, froster, .*segment"),
+        (("dense", "openvlcip"), "DATA.SAMPLING_COMPAT is 'openvlcip'; known: .*openvclip"),
+        (("dense", "ost"), "'ost' needs DATA.SAMPLING 'segment'; it is 'dense'"),
+    ],
+)
+def test_unknown_names_are_refused(names: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        find_rule(*names)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sampling": "uniform"}, "DATA.SAMPLING is 'uniform'; known: dense, segment"),
-        ({"compat": "openvlcip"}, "DATA.SAMPLING_COMPAT is 'openvlcip'; known: .*openvclip"),
-        ({"compat": "ost"}, "needs DATA.SAMPLING 'segment'; it is 'dense'"),
-        ({"timestamps": "old"}, "DATA.TIMESTAMPS is 'old'; known: legacy, corrected"),
         ({"num_frames": 0}, "DATA.NUM_FRAMES must be greater than 0; it is 0"),
         ({"sampling_rate": -1}, "DATA.SAMPLING_RATE must be greater than 0; it is -1"),
         ({"target_fps": 0}, "DATA.TARGET_FPS must be greater than 0"),
-        ({"compat": "text4vis_dense", "num_frames": 200}, "a window of 128"),
+        ({"num_frames": 200}, "a window of 128"),
     ],
 )
 def test_impossible_settings_are_refused(change: dict, words: str) -> None:
-    arguments = {"sampling": "dense", "num_frames": 8, **change}
     with pytest.raises(UsageError, match=words):
-        frame_rule(**arguments)
+        FRAME_RULE_REGISTRY.get("text4vis_dense")(**{"num_frames": 8, **change})
 
 
-def test_frame_rule_passes_everything_on() -> None:
-    rule = frame_rule(
-        "dense",
-        "openvclip",
-        num_frames=8,
-        sampling_rate=16,
-        target_fps=25,
-        fps_jitter=2.0,
-        use_offset=True,
-        timestamps="legacy",
+def test_options_reach_the_rule() -> None:
+    cfg = get_cfg()
+    cfg.merge_from_list(
+        ["DATA.NUM_FRAMES", 8, "DATA.SAMPLING_RATE", 16, "DATA.TARGET_FPS", 25]
+        + ["DATA.TRAIN_JITTER_FPS", 2.0, "DATA.USE_OFFSET_SAMPLING", True]
+        + ["DATA.TIMESTAMPS", "legacy"]
     )
-    assert rule == FrameRule("openvclip", 8, 16, 25, 2.0, True, False)
+    assert OpenVCLIP.from_cfg(cfg, "train") == OpenVCLIP(8, 16, 25, 2.0, True, False)
+    assert OpenVCLIP.from_cfg(cfg, "test") == OpenVCLIP(8, 16, 25, 0.0, True, False)
+
+
+def test_a_rule_that_gives_other_frames_than_those_of_the_video_is_named() -> None:
+    class Beyond(FrameRule):
+        def indices(self, timeline, clip, clips, rng):
+            return np.arange(self.num_frames) + timeline.num_frames
+
+    with pytest.raises(
+        UsageError, match=r"FRAME_RULE Beyond took frames \[9, 10\] of a video of 9"
+    ):
+        Beyond(2).clip(Timeline(9, 30.0), clip=0)
+    with pytest.raises(UsageError, match="FRAME_RULE FrameRule has no indices; expected: subclass"):
+        FrameRule(2).clip(Timeline(9, 30.0), clip=0)
 
 
 def test_jitter_of_the_target_rate_changes_random_clips_only() -> None:
     timeline = constant_rate_timeline(3000, 30.0)
-    plain, jittered = FrameRule("uniform", 8, 16), FrameRule("uniform", 8, 16, fps_jitter=30.0)
+    plain, jittered = Dense(8, 16), Dense(8, 16, fps_jitter=30.0)
     assert np.array_equal(
         plain.clip(timeline, clip=0).indices, jittered.clip(timeline, clip=0).indices
     )

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slowfast.datasets.sampling.rules import CENTER_CLIP, RANDOM_CLIP, FrameRule, Timeline
+from slowfast.datasets.reading.timeline import Timeline
+from slowfast.datasets.sampling.rules import CENTER_CLIP, FRAME_RULE_REGISTRY, RANDOM_CLIP
 from slowfast.datasets.sampling.segment import (
+    Segment,
     ost_test,
     ost_train,
-    ssv2_indices,
-    text4vis_dense,
     text4vis_test,
     text4vis_train,
 )
@@ -24,7 +24,7 @@ def legacy(seed: int) -> np.random.RandomState:
 
 def clip(style: str, n: int, t: int, k: int = 0, clips: int = 1, rng=None) -> list[int]:
     return (
-        FrameRule(style, t)
+        FRAME_RULE_REGISTRY.get(style)(t)
         .clip(Timeline(n, 30.0), clip=k, num_clips=clips, rng=rng)
         .indices.tolist()
     )
@@ -101,9 +101,9 @@ def test_segment_training_sees_every_frame() -> None:
 def test_segment_of_variable_rate_parts_the_time() -> None:
     pts = np.concatenate([np.arange(30) * 1024, 30720 + np.arange(60) * 512])
     video = Timeline(90, 22.5, pts, 1 / 15360)
-    rule = FrameRule("segment", 4)
+    rule = Segment(4)
     assert rule.clip(video, clip=0).indices.tolist() == [7, 22, 45, 75]
-    by_number = FrameRule("segment", 4, corrected=False)
+    by_number = Segment(4, corrected=False)
     assert by_number.clip(video, clip=0).indices.tolist() == [11, 33, 56, 78]
     drawn = rule.clip(video, clip=RANDOM_CLIP, rng=np.random.default_rng(0)).indices
     assert drawn[0] < 15 <= drawn[1] < 30 <= drawn[2] < 60 <= drawn[3]
@@ -131,30 +131,23 @@ def test_text4vis_training_by_hand() -> None:
 
 
 def test_text4vis_dense_by_hand() -> None:
-    assert text4vis_dense(100, 8, clip=RANDOM_CLIP, num_clips=1, rng=None).tolist() == [
-        0, 16, 32, 48, 64, 80, 96, 12,
-    ]  # fmt: skip
+    short = clip("text4vis_dense", 100, 8, RANDOM_CLIP)
+    assert short == [0, 16, 32, 48, 64, 80, 96, 12]
     start = legacy(3).randint(0, 172)
-    drawn = text4vis_dense(300, 4, clip=RANDOM_CLIP, num_clips=1, rng=legacy(3))
-    assert drawn.tolist() == [start, start + 32, start + 64, start + 96]
-    last = text4vis_dense(300, 4, clip=2, num_clips=3, rng=None)
-    assert last.tolist() == [172, 204, 236, 268]
-    assert clip_dense_start(1, 0) == clip_dense_start(1, CENTER_CLIP) == 86
-
-
-def clip_dense_start(clips: int, k: int) -> int:
-    return int(text4vis_dense(300, 4, clip=k, num_clips=clips, rng=None)[0])
+    drawn = clip("text4vis_dense", 300, 4, RANDOM_CLIP, 1, legacy(3))
+    assert drawn == [start, start + 32, start + 64, start + 96]
+    assert clip("text4vis_dense", 300, 4, 2, 3) == [172, 204, 236, 268]
+    assert [clip("text4vis_dense", 300, 4, k)[0] for k in (0, CENTER_CLIP)] == [86, 86]
 
 
 def test_ssv2_by_hand() -> None:
     # edges round((n - 1) / T i) for n = 20, T = 8: 0 2 5 7 10 12 14 17 19
     expected = [1, 3, 6, 8, 11, 13, 15, 18]
-    assert ssv2_indices(20, 8, clip=0, rng=None).tolist() == expected
-    assert clip("slowfast_ssv2", 20, 8, 2, 3) == expected
+    assert clip("slowfast_ssv2", 20, 8, 0) == clip("slowfast_ssv2", 20, 8, 2, 3) == expected
     edges = [0, 2, 5, 7, 10, 12, 14, 17, 19]
     source = LegacyRng(0).python
     drawn = [source.integers(a, b + 1) for a, b in zip(edges, edges[1:])]
-    assert ssv2_indices(20, 8, clip=RANDOM_CLIP, rng=LegacyRng(0)).tolist() == drawn
+    assert clip("slowfast_ssv2", 20, 8, RANDOM_CLIP, 1, LegacyRng(0)) == drawn
 
 
 @pytest.mark.parametrize("style", ["segment", "ost", "text4vis", "slowfast_ssv2"])

@@ -60,7 +60,7 @@ def test_there_are_46_distinct_boxes(height, width):
     want = {
         (y, x, h, w)
         for w, h in C.multi_scale_sizes(height, width, 224)
-        for x, y in C.multi_scale_positions(height, width, w, h)
+        for x, y in C.quarter_positions(height, width, w, h)[:5]
     }
     assert drawn == want
     assert len(want) == 46
@@ -81,7 +81,7 @@ def test_box_draws_come_from_pythons_stream_size_first():
     random.seed(9)
     sizes = C.multi_scale_sizes(256, 341, 224)
     w, h = random.choice(sizes)
-    x, y = random.choice(C.multi_scale_positions(256, 341, w, h))
+    x, y = random.choice(C.quarter_positions(256, 341, w, h)[:5])
     assert C.multi_scale_box(256, 341, 224, LegacyRng(9)) == (y, x, h, w)
 
 
@@ -140,7 +140,7 @@ def test_the_chain_replays_the_published_order(frames):
     torch.manual_seed(seed)
     small = np.stack([cv2.resize(f, (48, 36)) for f in frames])  # int(256 / 224 * 32) = 36
     w, h = random.choice(C.multi_scale_sizes(36, 48, size))
-    x, y = random.choice(C.multi_scale_positions(36, 48, w, h))
+    x, y = random.choice(C.quarter_positions(36, 48, w, h)[:5])
     out = np.stack([cv2.resize(f[y : y + h, x : x + w], (size, size)) for f in small])
     if np.random.random() < 0.5:  # noqa: NPY002
         out = out[:, :, ::-1].copy()

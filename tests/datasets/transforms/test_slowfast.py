@@ -89,7 +89,7 @@ def test_crops_scale_the_clip_once_and_agree_with_single_crops(video):
     sampling = T.SpatialSampling(24, 28, 28)
     together = sampling.crops(video, [2, 0, 1])
     for index, crop in zip([2, 0, 1], together):
-        alone = T.spatial_sampling(video, index, 28, 28, 24, rng=LegacyRng(0))
+        alone = T.SpatialSampling(24, 28, 28).crops(video, [index])[0]
         torch.testing.assert_close(crop, alone, rtol=0, atol=0)
         scaled = F.interpolate(video, size=(28, 38), mode="bilinear", align_corners=False)
         left = {0: 0, 1: 7, 2: 14}[index]
@@ -111,7 +111,7 @@ def test_jitter_replays_numpys_global_draws_in_the_published_order(video, seed, 
     want = want[:, :, y : y + 24, x : x + 24]
     if np.random.uniform() < 0.5:  # noqa: NPY002
         want = want.flip(-1)
-    got = T.spatial_sampling(video, -1, 28, 36, 24, rng=LegacyRng(seed), inverse=inverse)
+    got = T.SpatialSampling(24, 28, 36, inverse=inverse).random(video, LegacyRng(seed))
     torch.testing.assert_close(got, want)
 
 
@@ -200,12 +200,10 @@ def test_chain_of_pyslowfast_equals_its_parts(frames):
     chain = T.SlowFastTransform(T.SpatialSampling(24, 28, 36), MEAN, STD)
     got = chain.random(frames, LegacyRng(7))
     normal = torch.stack([TF.normalize(TF.to_tensor(f), list(MEAN), list(STD)) for f in frames], 1)
-    torch.testing.assert_close(got, T.spatial_sampling(normal, -1, 28, 36, 24, rng=LegacyRng(7)))
+    torch.testing.assert_close(got, T.SpatialSampling(24, 28, 36).random(normal, LegacyRng(7)))
     assert got.is_contiguous()
     fixed = T.SlowFastTransform(T.SpatialSampling(24, 28, 28), MEAN, STD).crops(frames, [1])
-    torch.testing.assert_close(
-        fixed[0], T.spatial_sampling(normal, 1, 28, 28, 24, rng=LegacyRng(0))
-    )
+    torch.testing.assert_close(fixed[0], T.SpatialSampling(24, 28, 28).crops(normal, [1])[0])
 
 
 def test_legacy_streams_equal_the_global_generators():

@@ -235,7 +235,7 @@ def test_there_are_thirteen_places_by_hand():
 def test_multi_scale_boxes_of_something_by_hand():
     """240 x 320: sides 240, 210, 180, 158 and ten pairs of them, no side near 224."""
     rng = np.random.default_rng(0)
-    drawn = {X.multi_scale_box(240, 320, 224, rng) for _ in range(6000)}
+    drawn = {X.multi_scale_box(240, 320, 224, rng, 13) for _ in range(6000)}
     sides = (240, 210, 180, 158)
     pairs = [(w, h) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
     assert {(box.width, box.height) for box in drawn} == set(pairs)
@@ -245,7 +245,7 @@ def test_multi_scale_boxes_of_something_by_hand():
         X.quarter_positions(240, 320, 210, 180)
     )
     # 210 is within 2 pixels of 212 and becomes it
-    near = {X.multi_scale_box(240, 320, 212, rng).width for _ in range(200)}
+    near = {X.multi_scale_box(240, 320, 212, rng, 13).width for _ in range(200)}
     assert near == {240, 212, 180, 158}
 
 
