@@ -83,10 +83,11 @@ def run(args: argparse.Namespace) -> int:
     from slowfast.utils.logging import setup_logging
 
     setup_logging()
-    shots = () if args.shots is None else tuple(args.shots) or ALL_SHOTS
-    plain = {k: v for k, v in vars(args).items() if k not in ("allow_missing", "shots")}
-    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-    report = prepare(Request(**options, shots=shots))
+    given = vars(args).items()
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given}
+    del options["allow_missing"]
+    options["shots"] = () if args.shots is None else tuple(args.shots) or ALL_SHOTS
+    report = prepare(Request(**options))
     print(report.as_text(), end="")
     print(f"\nlists and report.json are in {args.out}")
     if report.complete or args.allow_missing:

@@ -26,7 +26,7 @@ class Evidence(NamedTuple):
 
     label: int
     reason: str
-    certain: bool = True
+    certain: bool
 
 
 @dataclass
@@ -53,17 +53,16 @@ def evidence(path: str, classes: ClassTable, known: Mapping[str, int]) -> list[E
         known: labels of the official annotation by file name without suffix.
     """
     place = PurePosixPath(path)
-    stem = place.stem
-    found: list[Evidence] = []
-    if stem in known:
-        found.append(Evidence(known[stem], "official annotation"))
-    if place.parent.name and (label := classes.get(place.parent.name)) is not None:
-        found.append(Evidence(label, "folder"))
-    if (match := UCF_FILE.fullmatch(stem)) and (label := classes.get(match[1])) is not None:
-        found.append(Evidence(label, "file name"))
-    if (match := HMDB_FILE.fullmatch(stem)) and (label := _suffix(match[1], classes)) is not None:
-        found.append(Evidence(label, "file name", certain=False))
-    return found
+    ucf, hmdb = UCF_FILE.fullmatch(place.stem), HMDB_FILE.fullmatch(place.stem)
+    spoken = (
+        (known.get(place.stem), "official annotation", True),
+        (classes.get(place.parent.name), "folder", True),
+        (classes.get(ucf[1]) if ucf else None, "file name", True),
+        (_suffix(hmdb[1], classes) if hmdb else None, "file name", False),
+    )
+    return [
+        Evidence(label, reason, certain) for label, reason, certain in spoken if label is not None
+    ]
 
 
 def _suffix(title: str, classes: ClassTable) -> int | None:
