@@ -2,7 +2,7 @@
 
 Make the data, train OST on the seen classes and its category-name baseline beside it, test both
 on videos of seen and of unseen classes, draw one video's transport plans. Every training and test
-is a config of ``configs/demo`` run by ``slowfast.engine.run``, as ``tools/run_net.py`` does it; a
+is a config of ``configs/demo`` run by ``slowfast.engine.run``, as ``ost run`` does it; a
 run that was killed continues where it stopped when it is called again.
 """
 

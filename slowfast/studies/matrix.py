@@ -2,7 +2,7 @@
 
 This file says which pairs there are and runs one of them; ``matrix_jobs`` runs many, and
 ``matrix_table`` makes the table. A pair is a config (``configs/demo/matrix.yaml`` and a few
-overrides) that ``slowfast.engine.run`` runs as ``tools/run_net.py`` does it.
+overrides) that ``slowfast.engine.run`` runs as ``ost run`` does it.
 """
 
 from __future__ import annotations

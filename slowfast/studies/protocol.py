@@ -1,6 +1,6 @@
 """The papers' protocols as lists of commands: what to train, what to test, with which lists.
 
-Nothing is run and no torch is imported here: `tools/run_protocol.py` shows or runs the steps. The
+Nothing is run and no torch is imported here: `ost protocol` shows or runs the steps. The
 cards of the protocols are in ``docs/protocols.md``; what a step is made of in ``protocol_steps``.
 """
 

@@ -39,7 +39,7 @@ Lists = dict[str, list[Entry]]
 
 @dataclass(frozen=True)
 class Request:
-    """What to prepare; the command line's options (see `tools/prepare_data.py --help`).
+    """What to prepare; the command line's options (see `ost prepare --help`).
 
     Raises UsageError when the parts do not fit together.
     """
