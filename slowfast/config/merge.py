@@ -244,12 +244,9 @@ def nearest(cfg: Mapping[str, Any], key: str) -> str:
     >>> nearest({"SOLVER": {"BASE_LR": 0.1}}, "SOLVER.BASELR")
     '; nearest known: SOLVER.BASE_LR'
     """
-    names = [name for name, _ in leaves(cfg)]
-    last = key.upper().rpartition(".")[2]
-    close = [name for name in names if name.rpartition(".")[2] == last]
-    by_upper = {name.upper(): name for name in names}
-    similar = difflib.get_close_matches(key.upper(), by_upper, n=2, cutoff=0.6)
-    close = list(dict.fromkeys([*close, *(by_upper[name] for name in similar)]))
-    exact = by_upper.get(key.upper())
-    close = [exact] if exact else close[:3]
-    return f"; nearest known: {', '.join(close)}" if close else ""
+    by_upper = {name.upper(): name for name, _ in leaves(cfg)}
+    upper = key.upper()
+    same_last = [name for name in by_upper if name.rpartition(".")[2] == upper.rpartition(".")[2]]
+    similar = difflib.get_close_matches(upper, by_upper, n=2, cutoff=0.6)
+    close = [upper] if upper in by_upper else list(dict.fromkeys([*same_last, *similar]))[:3]
+    return f"; nearest known: {', '.join(by_upper[name] for name in close)}" if close else ""
