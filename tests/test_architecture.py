@@ -219,7 +219,17 @@ def test_help_needs_no_torch() -> None:
     """The modules behind ``ost run --help`` import nothing heavy at their top level."""
     heavy = {"torch", "torchvision", "open_clip", "av", "cv2", "numpy", "matplotlib"}
     slow = []
-    for name in ("cli", "load", "merge", "tree", "defaults", "validate", "derive", "extensions"):
+    for name in (
+        "cli",
+        "load",
+        "merge",
+        "node",
+        "tree",
+        "defaults",
+        "validate",
+        "derive",
+        "extensions",
+    ):
         path = ROOT / "slowfast" / "config" / f"{name}.py"
         for node in parse(path).body:
             if isinstance(node, ast.Import):

@@ -5,7 +5,7 @@ from slowfast.config.defaults import assert_and_infer_cfg, get_cfg
 from slowfast.config.derive import view_counts
 from slowfast.config.launch_env import LaunchFacts, launch_facts
 from slowfast.config.load import load_cfg, load_cfg_with_sources, override
-from slowfast.config.merge import CfgNode
+from slowfast.config.node import CfgNode
 from slowfast.config.paths import resolve_path
 
 __all__ = [

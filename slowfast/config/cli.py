@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slowfast.config import coerce
 from slowfast.config.load import load_cfg
-from slowfast.config.merge import CfgNode
+from slowfast.config.node import CfgNode
 
 _OPTION = re.compile(r"[A-Z][A-Z0-9_]*(\.\w+)*")
 

@@ -13,7 +13,8 @@ from slowfast.config import tree
 from slowfast.errors import UsageError
 
 UPSTREAM = tree.read_table("upstream.yaml")
-FORKS = tree.read_table("forks.yaml")
+_FORKS = tree.read_table("forks.yaml")
+FORKS: dict[str, Any] = _FORKS["options"]
 _FORK_KEYS = frozenset(key for key, _ in tree.leaves(FORKS))
 # What nothing here acts upon, by key, with the default that PySlowFast or the forks give it.
 IDLE = dict(tree.leaves(UPSTREAM["without_effect"])) | dict(tree.leaves(FORKS))
@@ -21,20 +22,8 @@ IDLE = dict(tree.leaves(UPSTREAM["without_effect"])) | dict(tree.leaves(FORKS))
 QUIET = frozenset(
     key for part in ("models", "tasks", "without_effect") for key, _ in tree.leaves(UPSTREAM[part])
 )
-
 # Switches that must stay off, and what to tell who turns one on.
-REFUSED: dict[str, str] = {
-    "AUG.GEN_MASK_LOADER": "masked pre-training is out of scope",
-    "DEMO.ENABLE": "there is no demo loop; use the Python interface (docs/api.md)",
-    "DETECTION.ENABLE": "detection is out of scope",
-    "MASK.ENABLE": "masked pre-training is out of scope",
-    "MULTIGRID.LONG_CYCLE": "multigrid training is out of scope",
-    "MULTIGRID.SHORT_CYCLE": "multigrid training is out of scope",
-    "SOLVER.LARS_ON": "LARS is out of scope",
-    "TENSORBOARD.MODEL_VIS.ENABLE": "drawing weights, activations and Grad-CAM is out of scope",
-    "VAL_MODE": "no run only validates; to score the validation list, name it in DATA.TEST_FILE "
-    "and set TRAIN.ENABLE False and TEST.ENABLE True",
-}
+REFUSED: dict[str, str] = tree.read_table("limits.yaml")["refused"]
 
 
 class Carried(NamedTuple):
@@ -45,19 +34,7 @@ class Carried(NamedTuple):
     switch: str = ""
 
 
-# Options of the CLIP forks that ours stand for, whether or not an extension declares them.
-CARRIED: tuple[Carried, ...] = (
-    Carried("DATA.INDEX_LABEL_MAPPING_FILE", "TEXT.CLASSES"),
-    Carried("MODEL.CONTEXT_LENGTH", "CLIP.CONTEXT_LENGTH"),
-    Carried("MODEL.USE_CHECKPOINT", "MODEL.ACT_CHECKPOINT"),
-    Carried("TEST_FILE", "DATA.TEST_FILE"),
-    Carried("TRAIN_FILE", "DATA.TRAIN_FILE"),
-    Carried("VAL_FILE", "DATA.VAL_FILE"),
-    Carried("TRAIN.CUSTOM_LOAD_FILE", "TRAIN.CHECKPOINT_FILE_PATH", "TRAIN.CUSTOM_LOAD"),
-    Carried("TEST.CUSTOM_LOAD_FILE", "TEST.CHECKPOINT_FILE_PATH", "TEST.CUSTOM_LOAD"),
-    Carried("TEST.PATCHING_RATIO", "TEST.CLIP_RATIO", "TEST.PATCHING_MODEL"),
-    Carried("TEST.CLIP_ORI_PATH", "CLIP.PRETRAINED", "TEST.PATCHING_MODEL"),
-)
+CARRIED = tuple(Carried(*names) for names in _FORKS["carried_over"])
 
 
 def add_upstream(cfg: Any) -> None:

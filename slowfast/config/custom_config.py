@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from slowfast.config.merge import CfgNode
+from slowfast.config.node import CfgNode
 
 _REGISTERED: dict[str, Callable[[CfgNode], None]] = {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from slowfast.config import compat, custom_config
 from slowfast.config.derive import derive
-from slowfast.config.merge import CfgNode
+from slowfast.config.node import CfgNode
 from slowfast.config.validate import validate
 
 _C = CfgNode()

@@ -14,7 +14,7 @@ from typing import Any
 from slowfast.config import coerce, extensions, merge, tree
 from slowfast.config.defaults import assert_and_infer_cfg, get_cfg
 from slowfast.config.launch_env import LaunchFacts, launch_facts
-from slowfast.config.merge import CfgNode
+from slowfast.config.node import CfgNode
 from slowfast.errors import UsageError
 
 Files = Sequence[str | Path] | str | Path

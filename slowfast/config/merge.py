@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import yaml
 from fvcore.common.config import BASE_KEY
-from fvcore.common.config import CfgNode as _CfgNode
 
-from slowfast.config import coerce, compat, tree
+from slowfast.config import coerce, compat
 from slowfast.config.paths import find_config
+from slowfast.config.tree import get, known, leaves
 from slowfast.errors import UsageError
 
 
@@ -50,13 +50,13 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Iterator[Assignment]:
     if here in chain:
         circle = " -> ".join(p.name for p in (*chain[chain.index(here) :], here))
         raise UsageError(f"{path}: {BASE_KEY} runs in a circle: {circle}; remove one of them")
-    options = _parse(path)
-    bases = options.pop(BASE_KEY, None) or []
+    tree = _parse(path)
+    bases = tree.pop(BASE_KEY, None) or []
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str):
             raise UsageError(f"{path}: {BASE_KEY} must name files, found {base!r}")
         yield from _read(_find_base(path, base), (*chain, here))
-    for key, value in _flatten(options, "", path):
+    for key, value in _flatten(tree, "", path):
         yield Assignment(key, value, os.path.normpath(path), path.parent)
 
 
@@ -70,7 +70,7 @@ def _find_base(path: Path, base: str) -> Path:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-        options = yaml.safe_load(text)
+        tree = yaml.safe_load(text)
         _say_duplicates(yaml.compose(text, Loader=yaml.SafeLoader), path)
     except OSError as error:
         raise UsageError(f"cannot read the config {path}: {error.strerror}") from error
@@ -81,11 +81,11 @@ def _parse(path: Path) -> dict[str, Any]:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UsageError(f"{where}: this is no YAML: {problem}") from error
-    if options is None:
+    if tree is None:
         return {}
-    if not isinstance(options, dict):
-        raise UsageError(f"{path}: expected sections and options, found {type(options).__name__}")
-    return options
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path}: expected sections and options, found {type(tree).__name__}")
+    return tree
 
 
 def _say_duplicates(node: yaml.Node | None, path: Path) -> None:
@@ -101,8 +101,8 @@ def _say_duplicates(node: yaml.Node | None, path: Path) -> None:
         _say_duplicates(value, path)
 
 
-def _flatten(options: Mapping[Any, Any], prefix: str, path: Path) -> Iterator[tuple[str, Any]]:
-    for name, value in options.items():
+def _flatten(tree: Mapping[Any, Any], prefix: str, path: Path) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
         if not isinstance(name, str):
             raise UsageError(f"{path}: {prefix}{name!r} is no option name; names are text")
         if isinstance(value, dict):
@@ -138,25 +138,10 @@ def pairs(words: Sequence[object], source: str = "--opts") -> list[Assignment]:
 def declared(cfg: Any) -> list[Assignment]:
     """Return the forks' options that an extension declares with other defaults than theirs."""
     return [
-        Assignment(key, tree.get(cfg, key), "declared by an extension")
+        Assignment(key, get(cfg, key), "declared by an extension")
         for key, value in compat.IDLE.items()
-        if compat.is_declared(cfg, key) and tree.get(cfg, key) != value
+        if compat.is_declared(cfg, key) and get(cfg, key) != value
     ]
-
-
-class CfgNode(_CfgNode):
-    """The node of the option tree: fvcore's, whose merging follows the rules of this module.
-
-    PySlowFast's scripts merge by hand (``get_cfg()``, ``merge_from_file``, ``merge_from_list``).
-    """
-
-    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
-        """Merge the YAML file ``cfg_filename`` and its bases; raises UsageError."""
-        merge(self, read_yaml(cfg_filename))
-
-    def merge_from_list(self, cfg_list: Sequence[object]) -> None:
-        """Merge pairs of key and value, as from a command line; raises UsageError."""
-        merge(self, pairs(cfg_list))
 
 
 def merge(cfg: Any, assignments: Sequence[Assignment]) -> dict[str, str]:
@@ -170,13 +155,13 @@ def merge(cfg: Any, assignments: Sequence[Assignment]) -> dict[str, str]:
         UsageError: options are unknown, one is refused, or a value is of the wrong type.
         AttributeError: the tree is frozen.
     """
-    trees = (cfg, CfgNode(compat.FORKS))
+    trees = (cfg, type(cfg)(compat.FORKS))
     sources: dict[str, str] = {}
     layers: dict[str, int] = {}
     unknown: list[Assignment] = []
     for layer, (_, items) in enumerate(groupby(assignments, key=attrgetter("source"))):
         for item in items:
-            if not any(tree.known(options, item.key) for options in trees):
+            if not any(known(options, item.key) for options in trees):
                 unknown.append(item)
             elif _assign(trees, item):
                 sources[item.key], layers[item.key] = item.source, layer
@@ -189,7 +174,7 @@ def merge(cfg: Any, assignments: Sequence[Assignment]) -> dict[str, str]:
     changed = {key for key in idle.keys() & sources if _value(trees, key) != idle[key]}
     if ignored := sorted(changed - followed | foreign):
         coerce.notice(f"PySlowFast options without an effect here: {', '.join(ignored)}")
-    return {key: source for key, source in sources.items() if tree.known(cfg, key)}
+    return {key: source for key, source in sources.items() if known(cfg, key)}
 
 
 def _refuse_unknown(cfg: Any, unknown: Sequence[Assignment]) -> None:
@@ -203,7 +188,7 @@ def _refuse_unknown(cfg: Any, unknown: Sequence[Assignment]) -> None:
 
 
 def _value(trees: Sequence[Any], key: str) -> Any:
-    return next(tree.get(options, key) for options in trees if tree.known(options, key))
+    return next(get(options, key) for options in trees if known(options, key))
 
 
 def _carry_over(
@@ -232,8 +217,8 @@ def _carry_over(
 def _assign(trees: Sequence[Any], item: Assignment) -> bool:
     """Write one value where it is known; returns False for an empty section, which says nothing."""
     section, _, name = item.key.rpartition(".")
-    node = next(options for options in trees if tree.known(options, item.key))
-    node = tree.get(node, section) if section else node
+    node = next(options for options in trees if known(options, item.key))
+    node = get(node, section) if section else node
     old = node[name]
     if isinstance(old, dict):
         if item.value is None:
@@ -259,12 +244,9 @@ def nearest(cfg: Mapping[str, Any], key: str) -> str:
     >>> nearest({"SOLVER": {"BASE_LR": 0.1}}, "SOLVER.BASELR")
     '; nearest known: SOLVER.BASE_LR'
     """
-    names = [name for name, _ in tree.leaves(cfg)]
-    last = key.upper().rpartition(".")[2]
-    close = [name for name in names if name.rpartition(".")[2] == last]
-    by_upper = {name.upper(): name for name in names}
-    similar = difflib.get_close_matches(key.upper(), by_upper, n=2, cutoff=0.6)
-    close = list(dict.fromkeys([*close, *(by_upper[name] for name in similar)]))
-    exact = by_upper.get(key.upper())
-    close = [exact] if exact else close[:3]
-    return f"; nearest known: {', '.join(close)}" if close else ""
+    by_upper = {name.upper(): name for name, _ in leaves(cfg)}
+    upper = key.upper()
+    same_last = [name for name in by_upper if name.rpartition(".")[2] == upper.rpartition(".")[2]]
+    similar = difflib.get_close_matches(upper, by_upper, n=2, cutoff=0.6)
+    close = [upper] if upper in by_upper else list(dict.fromkeys([*same_last, *similar]))[:3]
+    return f"; nearest known: {', '.join(by_upper[name] for name in close)}" if close else ""

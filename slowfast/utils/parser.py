@@ -6,7 +6,7 @@ import argparse
 
 from slowfast.config.cli import given_flags, parse_args
 from slowfast.config.load import compose
-from slowfast.config.merge import CfgNode
+from slowfast.config.node import CfgNode
 
 __all__ = ["load_config", "parse_args"]
 
