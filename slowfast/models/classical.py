@@ -105,8 +105,8 @@ class ClassicalModel(nn.Module):
         return places_BKP.log_softmax(dim=1).logsumexp(dim=-1) - number
 
     def pack(self, inputs: Sequence[Tensor]) -> Any:
-        """Return what the network takes."""
-        return inputs[0]
+        """Return what the network takes: of a list of pathways the one with all frames."""
+        return inputs[-1]
 
 
 @MODEL_REGISTRY.register()

@@ -29,9 +29,10 @@ from slowfast.errors import DecodeError, UsageError
 from slowfast.utils.logging import get_logger
 
 logger = get_logger(__name__)
-BACKENDS = ("pyav", "torchcodec")
 # One thread: the loader's workers are the parallelism. Older PyAV does not have the option.
 _CONVERT = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
+# PyAV before 18 can wait for ever for threads that decode ahead; those of one picture's slices end.
+_THREADS = "AUTO" if int(av.__version__.split(".")[0]) >= 18 else "SLICE"
 
 
 class FrameCountError(DecodeError):
@@ -44,8 +45,7 @@ class FrameCountError(DecodeError):
 def resolve_backend(name: str) -> str:
     """Return the backend that DATA.DECODING_BACKEND asks for; call it once, before workers start.
 
-    PySlowFast's ``torchvision`` reader is gone from torchvision: the name stands for ``pyav``, with
-    a notice.
+    torchvision no longer has PySlowFast's reader: its name stands for ``pyav``, with a notice.
 
     Raises:
         UsageError: unknown name, or torchcodec is asked for and cannot be loaded.
@@ -53,9 +53,8 @@ def resolve_backend(name: str) -> str:
     if name == "torchvision":
         logger.info("DATA.DECODING_BACKEND torchvision no longer exists: pyav is used")
         return "pyav"
-    if name not in BACKENDS:
-        known = ", ".join((*BACKENDS, "torchvision"))
-        raise UsageError(f"DATA.DECODING_BACKEND is {name!r}; known: {known}")
+    if name not in ("pyav", "torchcodec"):
+        raise UsageError(f"DATA.DECODING_BACKEND is {name!r}; known: pyav, torchcodec, torchvision")
     if name == "torchcodec":
         torchcodec.load_torchcodec()
     return name
@@ -200,7 +199,7 @@ class VideoReader(AbstractContextManager["VideoReader"]):
         stream = streams[0]
         if stream.codec_context is None:
             raise DecodeError(self.path, "FFmpeg has no decoder for its video codec")
-        stream.thread_type = "AUTO" if self._multi_thread else "NONE"
+        stream.thread_type = _THREADS if self._multi_thread else "NONE"
         stream.codec_context.thread_count = 0 if self._multi_thread else 1
         return stream
 
