@@ -180,7 +180,7 @@ _C.MODEL = CfgNode()
 _C.MODEL.MODEL_NAME = "SlowFast"  # registered model; a system pairs an encoder with a head
 _C.MODEL.ENCODER = ""  # registered video encoder; empty = the model's own
 _C.MODEL.HEAD_NAME = ""  # registered text head; empty = the model's own
-_C.MODEL.ARCH = "clip"  # decides the number of pathways, by the two lists below
+_C.MODEL.ARCH = ""  # decides the number of pathways, by the two lists below; empty = one
 _C.MODEL.SINGLE_PATHWAY_ARCH = ["2d", "c2d", "i3d", "slow", "x3d", "mvit", "maskmvit"]  # one
 _C.MODEL.MULTI_PATHWAY_ARCH = ["slowfast"]  # two; a name in neither list means one
 _C.MODEL.NUM_CLASSES = 0  # classes; 0 = as in TEXT.CLASSES, or 400 without it
