@@ -140,7 +140,7 @@ class VideoTextModel(nn.Module):
         """
         if not isinstance(inputs, Tensor) and len(inputs) > 1:
             raise UsageError(
-                f"{type(self).__name__} takes one pathway and got {len(inputs)}: set MODEL.ARCH clip"
+                f"{type(self).__name__} takes one pathway, not {len(inputs)}: set MODEL.ARCH clip"
             )
         video_BCTHW = inputs if isinstance(inputs, Tensor) else inputs[0]
         encoded: Encoded = self.encoder(self.clip, video_BCTHW)

@@ -210,7 +210,7 @@ def test_training_without_labels_is_refused(tiny_cfg, videos):
 
 
 def test_two_pathways_are_refused(tiny_cfg, videos):
-    with pytest.raises(UsageError, match="takes one pathway and got 2: set MODEL.ARCH clip"):
+    with pytest.raises(UsageError, match="takes one pathway, not 2: set MODEL.ARCH clip"):
         build_model(tiny_cfg("OST"))([videos[:, :, ::2], videos])
 
 
