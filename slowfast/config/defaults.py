@@ -95,7 +95,7 @@ _C.DATA.FRAME_COUNT = "list"  # length of such a video: the list's, or folder = 
 _C.DATA.MIN_LISTED_FRAMES = 0  # leave out training and validation folders listed with fewer
 _C.DATA.MAX_BROKEN = 0.1  # share of unreadable videos above which a run stops
 _C.DATA.NUM_FRAMES = 8  # frames of a clip
-_C.DATA.SAMPLING = "dense"  # dense = at SAMPLING_RATE; segment = one frame of each equal part
+_C.DATA.SAMPLING = "dense"  # dense (at SAMPLING_RATE), segment (one frame a part), or own
 _C.DATA.SAMPLING_COMPAT = ""  # published frame rule to reproduce; empty = exact, even spacing
 _C.DATA.SAMPLING_RATE = 8  # frames from one sampled frame to the next, at TARGET_FPS
 _C.DATA.TARGET_FPS = 30  # frame rate in which SAMPLING_RATE counts
@@ -103,7 +103,7 @@ _C.DATA.TRAIN_JITTER_FPS = 0.0  # training adds up to this to TARGET_FPS
 _C.DATA.USE_OFFSET_SAMPLING = False  # spread the test clips so that the last ends with the video
 _C.DATA.TIMESTAMPS = "corrected"  # legacy = ignore start time and variable frame rate
 _C.DATA.DECODING_BACKEND = "pyav"  # pyav or torchcodec (torchvision means pyav)
-_C.DATA.TRANSFORMS = "slowfast"  # slowfast, clip (OST, ViFi-CLIP), text4vis, open_clip (its own)
+_C.DATA.TRANSFORMS = "slowfast"  # slowfast, clip (OST, ViFi-CLIP), text4vis, open_clip, or own
 _C.DATA.RESIZE = "torch"  # who resizes (bilinear, no anti-aliasing): torch or opencv
 _C.DATA.MEAN = [0.45, 0.45, 0.45]  # of R, G, B in 0..1
 _C.DATA.STD = [0.225, 0.225, 0.225]  # of R, G, B in 0..1
@@ -167,7 +167,7 @@ _C.MODEL = CfgNode()
 _C.MODEL.MODEL_NAME = "SlowFast"  # registered model; a system pairs an encoder with a head
 _C.MODEL.ENCODER = ""  # registered video encoder; empty = the model's own
 _C.MODEL.HEAD_NAME = ""  # registered text head; empty = the model's own
-_C.MODEL.ARCH = "clip"  # one pathway, or two if MODEL.MULTI_PATHWAY_ARCH lists it
+_C.MODEL.ARCH = ""  # one pathway, or two if MODEL.MULTI_PATHWAY_ARCH lists it
 _C.MODEL.NUM_CLASSES = 0  # classes; 0 = as in TEXT.CLASSES, or 400 without it
 _C.MODEL.LOSS_FUNC = "cross_entropy"  # registered loss
 _C.MODEL.DROPOUT_RATE = 0.5  # before a classifier's last layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -70,7 +71,7 @@ def build_dataset(dataset_name: str, cfg: Any, split: str) -> Dataset:
         raise broken_dataset(entry.__name__, "has no __len__")
     before = dict(leaves(cfg))
     if changed := {key: v for key, v in leaves(own) if key not in before or before[key] != v}:
-        logger.info(
+        _notice(
             f"data set {entry.__name__} sets {', '.join(f'{k} {v}' for k, v in changed.items())}"
             " in its own copy of the options"
         )
@@ -79,6 +80,12 @@ def build_dataset(dataset_name: str, cfg: Any, split: str) -> Dataset:
         views: Any = own.TEST.NUM_ENSEMBLE_VIEWS * own.TEST.NUM_SPATIAL_CROPS
         dataset.num_clips_per_video = views  # type: ignore[attr-defined]
     return dataset
+
+
+@functools.cache
+def _notice(text: str) -> None:
+    """Log ``text`` once a process: a run builds a data set for each of its splits."""
+    logger.info(text)
 
 
 def broken_dataset(name: str, found: str) -> UsageError:

@@ -49,7 +49,7 @@ def as_sample(item: Any, source: str) -> Sample:
 
 
 def _is_nested(frames: Any) -> bool:
-    return isinstance(frames, (list, tuple)) and isinstance(frames[0], (list, tuple))
+    return isinstance(frames, (list, tuple)) and isinstance(next(iter(frames), 0), (list, tuple))
 
 
 def _flatten(samples: Sequence[Sample]) -> list[tuple[Any, Any, Any, Any]]:
@@ -119,9 +119,10 @@ def collate(items: Sequence[Any], source: str = "of this loader") -> Batch:
 def _stack(frames: Sequence[Any], source: str) -> list[Tensor]:
     """Return one tensor a pathway; a bare tensor counts as one pathway."""
     clips = [[one] if isinstance(one, Tensor) else one for one in frames]
-    for part in (part for clip in clips for part in clip):
-        if not isinstance(part, Tensor):
-            raise broken_dataset(source, f"returned frames as {type(part).__name__}")
+    for clip in clips:
+        kinds = [type(part).__name__ for part in clip if not isinstance(part, Tensor)]
+        if kinds or not len(clip):
+            raise broken_dataset(source, f"returned frames as {kinds[0] if kinds else 'nothing'}")
     shapes = sorted({tuple(tuple(part.shape) for part in clip) for clip in clips})
     if len(shapes) > 1:
         raise broken_dataset(source, f"returned clips of shapes {shapes[0]} and {shapes[1]}")

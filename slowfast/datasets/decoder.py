@@ -76,9 +76,10 @@ def decode(  # noqa: PLR0913 - PySlowFast's signature
         and None (no time difference); or None three times.
     """
     newer = not isinstance(num_frames, int)
+    (t,), (rate,) = np.atleast_1d(num_frames), np.atleast_1d(sampling_rate)
     path = container.name
     container.close()
-    rule = SlowFastPyav(_only(num_frames), _only(sampling_rate), target_fps, use_offset=use_offset)
+    rule = SlowFastPyav(int(t), int(rate), target_fps, use_offset=use_offset)
     clips = num_clips or num_clips_uniform
     try:
         with VideoReader(path) as reader:
@@ -92,11 +93,3 @@ def decode(  # noqa: PLR0913 - PySlowFast's signature
     if not newer:
         return frames_THWC
     return [frames_THWC], np.array([[clip.start, clip.end, 0.0]]), None
-
-
-def _only(values: int | Sequence[int]) -> int:
-    """Return a number, or the one of a list."""
-    if isinstance(values, int):
-        return values
-    (value,) = values
-    return value

@@ -138,6 +138,10 @@ class VideoTextModel(nn.Module):
             Logits B x K over all classes; in training with ``needs_labels`` over the texts of the
             global batch's labels (rows and columns in rank order), which are ``extras["labels"]``.
         """
+        if not isinstance(inputs, Tensor) and len(inputs) > 1:
+            raise UsageError(
+                f"{type(self).__name__} takes one pathway, not {len(inputs)}: set MODEL.ARCH clip"
+            )
         video_BCTHW = inputs if isinstance(inputs, Tensor) else inputs[0]
         encoded: Encoded = self.encoder(self.clip, video_BCTHW)
         if not (self.training and self.needs_labels):

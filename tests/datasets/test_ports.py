@@ -99,6 +99,7 @@ def test_several_clips_an_item_need_no_times_either():
         ((FRAMES, 1, "a.mp4", {}), "returned label, index and time as int, str, ndarray, not all"),
         ((FRAMES, 1, 0, "soon", {}), "returned label, index and time as int, int, str, not all"),
         (([np.zeros((3, 2, 4, 4))], 1, 0, {}), "returned frames as ndarray"),
+        (([], 1, 0, {}), "returned frames as nothing"),
     ],
 )
 def test_items_that_cannot_be_understood_are_refused_with_the_contract(register, item, found):
@@ -148,6 +149,7 @@ def test_a_constructor_that_writes_options_has_a_copy_of_its_own(register, caplo
     cfg = load_cfg([], ["TEST.NUM_ENSEMBLE_VIEWS", "10", "TEST.DATASET", "OneView"])
     assert cfg.is_frozen()
     with caplog.at_level(logging.INFO):
+        build_dataset("OneView", cfg, "train")
         dataset = build_dataset("OneView", cfg, "test")
     assert dataset.cfg.TEST.NUM_ENSEMBLE_VIEWS == dataset.num_clips_per_video == 2
     assert cfg.TEST.NUM_ENSEMBLE_VIEWS == 10

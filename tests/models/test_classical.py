@@ -9,7 +9,6 @@ import math
 import pytest
 import torch
 import yaml
-from slowfast.config.node import CfgNode
 from torch import nn
 from torch.testing import assert_close
 

@@ -209,6 +209,11 @@ def test_training_without_labels_is_refused(tiny_cfg, videos):
         model(videos)
 
 
+def test_two_pathways_are_refused(tiny_cfg, videos):
+    with pytest.raises(UsageError, match="takes one pathway, not 2: set MODEL.ARCH clip"):
+        build_model(tiny_cfg("OST"))([videos[:, :, ::2], videos])
+
+
 def test_labels_are_ignored_in_evaluation(tiny_cfg, videos):
     model = build_model(tiny_cfg("OST")).eval()
     assert model(videos, torch.tensor([0, 1])).logits.shape == (2, 3)

@@ -33,61 +33,6 @@ def _integers(rng: Draws | None, high: int, size: int | None = None) -> Any:
     return draw(0, high, size=size)
 
 
-def ost_train(n: int, num_frames: int, rng: Draws | None) -> np.ndarray:
-    """Return OST's training frames: random within segments of floor(n / T) frames.
-
-    The last n - T floor(n / T) frames are never drawn; a video shorter than T gives fixed frames,
-    rounded half to even.
-
-    >>> ost_train(5, 8, None).tolist()
-    [0, 1, 1, 2, 2, 3, 4, 4]
-    """
-    length = n // num_frames
-    order = np.arange(num_frames)
-    if length == 0:
-        return np.around(order * (n / num_frames)).astype(np.int64) % n
-    drawn = _integers(rng, length, num_frames)
-    return (order * length + drawn).astype(np.int64) % n
-
-
-def ost_test(n: int, num_frames: int) -> np.ndarray:
-    """Return OST's single test view: the centre of each segment, in floating point as published.
-
-    >>> ost_test(20, 8).tolist()
-    [1, 3, 6, 8, 11, 13, 16, 18]
-    """
-    length = n / num_frames
-    return (np.arange(num_frames) * length + length / 2.0).astype(np.int64) % n
-
-
-def text4vis_train(n: int, num_frames: int, rng: Draws | None) -> np.ndarray:
-    """Return Text4Vis' training frames.
-
-    One random frame of [floor(i n / T), floor((i + 1) n / T)); with n <= T every frame once and
-    T - n random repeats, sorted.
-    """
-    if n <= num_frames:
-        repeats = _integers(rng, n, num_frames - n)
-        return np.sort(np.concatenate([np.arange(n), repeats])).astype(np.int64)
-    ticks = [i * n // num_frames for i in range(num_frames + 1)]
-    drawn = [low + int(_integers(rng, high - low)) for low, high in zip(ticks, ticks[1:])]
-    return np.array(drawn, dtype=np.int64)
-
-
-def text4vis_test(n: int, num_frames: int, clip: int, num_clips: int) -> np.ndarray:
-    """Return Text4Vis' frames of test clip k of K: the first frame of each segment, shifted.
-
-    The shifts are K whole numbers evenly spaced from 0 to n / T - 1. With n < T they may be -1 and
-    wrap around to the last frame, as published (NumPy >= 1.20).
-
-    >>> text4vis_test(20, 8, 0, 1).tolist()
-    [0, 2, 5, 7, 10, 12, 15, 17]
-    """
-    tick = n / num_frames
-    start = int(np.floor(np.linspace(0, tick - 1, num_clips)[clip]))
-    return np.array([int(start + tick * i) % n for i in range(num_frames)], dtype=np.int64)
-
-
 @FRAME_RULE_REGISTRY.register(names=["segment"])
 @dataclass(frozen=True)
 class Segment(FrameRule):
@@ -128,16 +73,31 @@ class Segment(FrameRule):
 @FRAME_RULE_REGISTRY.register(names=["ost", "vifi_clip", "tc_clip"])
 @dataclass(frozen=True)
 class Ost(Segment):
-    """OST, ViFi-CLIP, TC-CLIP; several test views are spread deterministically."""
+    """OST, ViFi-CLIP, TC-CLIP: segments of floor(n / T) frames in training, of n / T in a test.
+
+    The last n - T floor(n / T) frames are never drawn; a video shorter than T gives fixed frames,
+    rounded half to even. A single test view takes the centre of each segment, in floating point as
+    published; several are spread deterministically, as those of Segment.
+
+    >>> rule = Ost(8)
+    >>> rule.clip(Timeline(5, 30.0), clip=RANDOM_CLIP).indices.tolist()
+    [0, 1, 1, 2, 2, 3, 4, 4]
+    >>> rule.clip(Timeline(20, 30.0), clip=0).indices.tolist()
+    [1, 3, 6, 8, 11, 13, 16, 18]
+    """
 
     draws_views: ClassVar[bool] = False
 
     def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
         """Return T frame numbers."""
+        n, t, order = timeline.num_frames, self.num_frames, np.arange(self.num_frames)
         if clip == RANDOM_CLIP or (self.draws_views and clips > 1):
-            return ost_train(timeline.num_frames, self.num_frames, rng)
+            if n < t:
+                return np.around(order * (n / t)).astype(np.int64) % n
+            return (order * (n // t) + _integers(rng, n // t, t)) % n
         if clip == CENTER_CLIP or clips == 1:
-            return ost_test(timeline.num_frames, self.num_frames)
+            length = n / t
+            return (order * length + length / 2.0).astype(np.int64) % n
         return super().indices(timeline, clip, clips, rng)
 
 
@@ -152,14 +112,28 @@ class OstRandomViews(Ost):
 @FRAME_RULE_REGISTRY.register(names=["text4vis"])
 @dataclass(frozen=True)
 class Text4VisSegment(Segment):
-    """Text4Vis: random in training, the first frame of each segment in a test."""
+    """Text4Vis: a random frame of each segment in training, its first one in a test.
+
+    Segment i is [floor(i n / T), floor((i + 1) n / T)) in training; with n <= T every frame comes
+    once and T - n random repeats, sorted. The test clips k of K are shifted by whole numbers evenly
+    spaced from 0 to n / T - 1. With n < T they may be -1 and wrap around to the last frame, as
+    published (NumPy >= 1.20).
+
+    >>> Text4VisSegment(8).clip(Timeline(20, 30.0), clip=0).indices.tolist()
+    [0, 2, 5, 7, 10, 12, 15, 17]
+    """
 
     def indices(self, timeline: Timeline, clip: int, clips: int, rng: Draws | None) -> np.ndarray:
         """Return T frame numbers."""
         n, t = timeline.num_frames, self.num_frames
+        if clip == RANDOM_CLIP and n <= t:
+            return np.sort(np.concatenate([np.arange(n), _integers(rng, n, t - n)]))
         if clip == RANDOM_CLIP:
-            return text4vis_train(n, t, rng)
-        return text4vis_test(n, t, max(clip, 0), 1 if clip < 0 else clips)
+            ticks = [i * n // t for i in range(t + 1)]
+            return np.array([a + int(_integers(rng, b - a)) for a, b in zip(ticks, ticks[1:])])
+        tick, k, views = n / t, max(clip, 0), 1 if clip < 0 else clips
+        start = int(np.floor(np.linspace(0, tick - 1, views)[k]))
+        return np.array([int(start + tick * i) % n for i in range(t)])
 
 
 @FRAME_RULE_REGISTRY.register(names=["text4vis_dense"])

@@ -7,13 +7,7 @@ from hypothesis import strategies as st
 
 from slowfast.datasets.reading.timeline import Timeline
 from slowfast.datasets.sampling.rules import CENTER_CLIP, FRAME_RULE_REGISTRY, RANDOM_CLIP
-from slowfast.datasets.sampling.segment import (
-    Segment,
-    ost_test,
-    ost_train,
-    text4vis_test,
-    text4vis_train,
-)
+from slowfast.datasets.sampling.segment import Segment
 from slowfast.datasets.transforms.draws import LegacyRng
 
 
@@ -43,7 +37,6 @@ def clip(style: str, n: int, t: int, k: int = 0, clips: int = 1, rng=None) -> li
     ],
 )
 def test_ost_single_view(n: int, t: int, expected: list[int]) -> None:
-    assert ost_test(n, t).tolist() == expected
     assert clip("ost", n, t) == clip("ost", n, t, CENTER_CLIP, 4) == expected
 
 
@@ -51,18 +44,18 @@ def test_ost_training_is_replayed_from_the_legacy_generator() -> None:
     np.random.seed(123)  # noqa: NPY002
     drawn = np.random.randint(37, size=8)  # noqa: NPY002
     expected = (np.arange(8) * 37 + drawn).tolist()
-    assert ost_train(300, 8, legacy(123)).tolist() == expected
-    assert ost_train(300, 8, LegacyRng(123)).tolist() == expected
+    assert clip("ost", 300, 8, RANDOM_CLIP, 1, legacy(123)) == expected
+    assert clip("ost", 300, 8, RANDOM_CLIP, 1, LegacyRng(123)) == expected
 
 
 def test_ost_training_of_a_short_video_rounds_half_to_even_and_wraps() -> None:
-    assert ost_train(5, 8, None).tolist() == [0, 1, 1, 2, 2, 3, 4, 4]
-    assert ost_train(4, 8, None).tolist() == [0, 0, 1, 2, 2, 2, 3, 0]
-    assert ost_train(1, 4, None).tolist() == [0, 0, 0, 0]
+    assert clip("ost", 5, 8, RANDOM_CLIP, 1, None) == [0, 1, 1, 2, 2, 3, 4, 4]
+    assert clip("ost", 4, 8, RANDOM_CLIP, 1, None) == [0, 0, 1, 2, 2, 2, 3, 0]
+    assert clip("ost", 1, 4, RANDOM_CLIP, 1, None) == [0, 0, 0, 0]
 
 
 def test_ost_training_never_sees_the_tail() -> None:
-    seen = {i for seed in range(200) for i in ost_train(15, 8, legacy(seed)).tolist()}
+    seen = {i for seed in range(200) for i in clip("ost", 15, 8, RANDOM_CLIP, 1, legacy(seed))}
     assert seen == set(range(8))
 
 
@@ -110,12 +103,12 @@ def test_segment_of_variable_rate_parts_the_time() -> None:
 
 
 def test_text4vis_test_by_hand() -> None:
-    assert text4vis_test(20, 8, 0, 1).tolist() == [0, 2, 5, 7, 10, 12, 15, 17]
+    assert clip("text4vis", 20, 8, 0, 1) == [0, 2, 5, 7, 10, 12, 15, 17]
     # starts: floor of 4 points from 0 to 100 / 8 - 1 = 11.5 -> 0, 3, 7, 11
-    assert [text4vis_test(100, 8, k, 4).tolist()[0] for k in range(4)] == [0, 3, 7, 11]
-    assert text4vis_test(100, 8, 3, 4).tolist() == [11, 23, 36, 48, 61, 73, 86, 98]
+    assert [clip("text4vis", 100, 8, k, 4)[0] for k in range(4)] == [0, 3, 7, 11]
+    assert clip("text4vis", 100, 8, 3, 4) == [11, 23, 36, 48, 61, 73, 86, 98]
     # n < T: the points run from 0 to -0.5, so the last start is -1 and wraps
-    assert text4vis_test(4, 8, 1, 2).tolist() == [3, 0, 0, 0, 1, 1, 2, 2]
+    assert clip("text4vis", 4, 8, 1, 2) == [3, 0, 0, 0, 1, 1, 2, 2]
     assert clip("text4vis", 20, 8, CENTER_CLIP, 3) == clip("text4vis", 20, 8)
 
 
@@ -123,11 +116,11 @@ def test_text4vis_training_by_hand() -> None:
     state = legacy(1)
     ticks = [0, 2, 5, 7, 10, 12, 15, 17, 20]
     expected = [a + state.randint(b - a) for a, b in zip(ticks, ticks[1:])]
-    assert text4vis_train(20, 8, legacy(1)).tolist() == expected
+    assert clip("text4vis", 20, 8, RANDOM_CLIP, 1, legacy(1)) == expected
     assert clip("text4vis", 20, 8, RANDOM_CLIP, 1, LegacyRng(1)) == expected
     repeats = legacy(0).randint(5, size=3)
-    assert text4vis_train(5, 8, legacy(0)).tolist() == sorted([0, 1, 2, 3, 4, *repeats])
-    assert text4vis_train(8, 8, np.random.default_rng(0)).tolist() == list(range(8))
+    assert clip("text4vis", 5, 8, RANDOM_CLIP, 1, legacy(0)) == sorted([0, 1, 2, 3, 4, *repeats])
+    assert clip("text4vis", 8, 8, RANDOM_CLIP, 1, np.random.default_rng(0)) == list(range(8))
 
 
 def test_text4vis_dense_by_hand() -> None:
