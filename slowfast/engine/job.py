@@ -66,7 +66,7 @@ class Job:
     watch: LossWatch
     checkpointer: Checkpointer
     mix: MixUp | None
-    figures: dict[str, float | None]
+    gflops: float
     writer: TensorboardWriter | None = None
     broken: BrokenVideos = field(default_factory=BrokenVideos)
     last_stats: dict[str, Any] = field(default_factory=dict)
@@ -153,7 +153,7 @@ def build_job(cfg: Any) -> Job:
     """
     model = build_model(cfg)
     _check_ahead(cfg, unwrap(model))
-    figures = describe_model(cfg, unwrap(model))
+    gflops = describe_model(cfg, unwrap(model))
     names = class_names(cfg, unwrap(model))
     loss = build_loss(cfg)
     train_loader = construct_loader(cfg, "train")
@@ -178,7 +178,7 @@ def build_job(cfg: Any) -> Job:
         ),
         checkpointer=Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK, keep_last=cfg.TRAIN.KEEP_LAST),
         mix=_build_mix(cfg, cfg.MODEL.NUM_CLASSES or len(names)),
-        figures=figures,
+        gflops=gflops,
         writer=open_writer(cfg, names),
     )
     _announce_batch(job)

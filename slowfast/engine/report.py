@@ -56,12 +56,11 @@ def summary(job: Job) -> dict[str, Any]:
     """Log PySlowFast's final line and return the last validation's statistics and the best."""
     best = 100.0 - job.val_meter.min_top1_err
     best5 = 100.0 - job.val_meter.min_top5_err
-    flops = job.figures.get("flops_image") or 0.0
     memory = gpu_mem_usage()
     minutes = statistics.median(job.epoch_minutes) if job.epoch_minutes else 0.0
     text = (
-        f"_p{params_count(job.module) / 1e6:.2f}_f{flops:.2f} _t{minutes:.2f}_m{memory:.2f} "
-        f"_a{best:.2f} Top5 Acc: {best5:.2f} MEM: {memory:.2f} f: {flops:.4f}"
+        f"_p{params_count(job.module) / 1e6:.2f}_f{job.gflops:.2f} _t{minutes:.2f}_m{memory:.2f} "
+        f"_a{best:.2f} Top5 Acc: {best5:.2f} MEM: {memory:.2f} f: {job.gflops:.4f}"
     )
     logger.info(f"training done: {text}")
     return {**job.last_stats, "best_top1_acc": best, "best_top5_acc": best5, "summary": text}

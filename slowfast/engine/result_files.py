@@ -60,21 +60,20 @@ def write_result(
         atomic_write(folder / "per_class.txt", class_table(matrix, shown) + "\n")
 
 
-def log_result(
-    result: Mapping[str, Any], figures: Mapping[str, float | None], model: nn.Module
-) -> None:
+def log_result(result: Mapping[str, Any], gflops: float, model: nn.Module) -> None:
     """Log failed videos and PySlowFast's final lines."""
     for line in describe_failures([FailedVideo(**entry) for entry in result["failed"]]):
         logger.warning(line)
     clips, crops = result["num_clips"], result["num_crops"]
     logger.info(f"Finalized testing with {clips} temporal clips and {crops} spatial crops")
-    memory, flops = gpu_mem_usage(), figures.get("flops_image") or 0.0
+    memory = gpu_mem_usage()
     if "top1" in result:
         accuracy = f"_{clips}a{result['top1']:.2f} Top5 Acc: {result['top5']:.2f}"
     else:
         accuracy = f"_{clips}a{result['map']:.2f} Top5 Acc: {result['map']:.2f}"
     logger.info(
-        f"_p{params_count(model) / 1e6:.2f}_f{flops:.2f}{accuracy} MEM: {memory:.2f} f: {flops:.4f}"
+        f"_p{params_count(model) / 1e6:.2f}_f{gflops:.2f}{accuracy} "
+        f"MEM: {memory:.2f} f: {gflops:.4f}"
     )
     for line in describe_measures(result):
         logger.info(line)

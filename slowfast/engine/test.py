@@ -51,7 +51,7 @@ def test(cfg: Any) -> dict[str, Any]:
     """
     prepare(cfg)
     model = unwrap(build_model(cfg))
-    figures = describe_model(cfg, model)
+    gflops = describe_model(cfg, model)
     weights = load_test_weights(cfg, model)
     names = class_names(cfg, model)
     writer = open_writer(cfg, names)
@@ -80,7 +80,7 @@ def test(cfg: Any) -> dict[str, Any]:
         space, multi_label = cfg.TEST.ENSEMBLE_SPACE, cfg.DATA.MULTI_LABEL
         shown = reported(scores, space, multi_label=multi_label)
         write_result(folder, cfg, result, shown, names, paths)
-        log_result(result, figures, model)
+        log_result(result, gflops, model)
         plot_scores(writer, scores, clips)
     return finish(cfg, results)
 
