@@ -27,11 +27,15 @@ CFG_READERS = {
     "slowfast/datasets/utils.py:pack_pathway_output": "PySlowFast's signature",
     "slowfast/models/heads/texts.py:_bank": "a part of build_vocabulary and its siblings",
     "slowfast/models/losses.py:ost_contrastive": "an entry of LOSS_REGISTRY is a builder",
+    "slowfast/utils/distributed.py:init_distributed_training": "PySlowFast's signature",
     "slowfast/utils/misc.py:is_eval_epoch": "PySlowFast's signature, which people's loops call",
 }
 UNTYPED: dict[str, str] = {}
-# Where cfg may be read: the config package, functions that build from it, the engine.
-CFG_PLACES = ("slowfast/config/", "slowfast/engine/", "slowfast/datasets/from_config.py", "tools/")
+# Where cfg may be read: the config package, functions that build from it, the engine and above.
+CFG_PLACES = (
+    *("slowfast/config/", "slowfast/datasets/from_config.py", "slowfast/launch/launch.py"),
+    *("slowfast/engine/", "slowfast/studies/", "tools/"),
+)
 CFG_PREFIXES = ("from_cfg", "build_", "construct_")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

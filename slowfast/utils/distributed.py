@@ -19,6 +19,51 @@ def is_initialized() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
+def init_process_group(
+    local_rank: int,
+    local_world_size: int,
+    shard_id: int,
+    num_shards: int,
+    init_method: str,
+    dist_backend: str = "nccl",
+) -> None:
+    """Join the process group as PySlowFast's function of this name; NCCL needs GPUs, else gloo.
+
+    The same call as ``launch`` makes is ``slowfast.utils.multiprocessing.run``, which also says
+    who did not come and leaves the group.
+
+    Args:
+        local_rank: of this process on its machine; it takes the GPU of this number.
+        local_world_size: processes of each machine.
+        shard_id: number of this machine.
+        num_shards: machines.
+        init_method: where all meet, "tcp://HOST:PORT", "file://PATH" or "env://".
+        dist_backend: "nccl" or "gloo".
+    """
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group(
+        dist_backend if cuda else "gloo",
+        init_method=init_method,
+        world_size=local_world_size * num_shards,
+        rank=shard_id * local_world_size + local_rank,
+    )
+    os.environ.update(LOCAL_RANK=str(local_rank), LOCAL_WORLD_SIZE=str(local_world_size))
+
+
+def init_distributed_training(cfg: Any) -> None:
+    """Say which ranks share a machine, NUM_GPUS of them, where no launcher of ours has said it.
+
+    A fork's own launcher makes a group and then calls this; ``get_local_rank`` and
+    ``get_local_size`` answer from it.
+    """
+    if is_initialized() and cfg.NUM_GPUS > 1 and "LOCAL_RANK" not in os.environ:
+        os.environ.update(
+            LOCAL_RANK=str(get_rank() % cfg.NUM_GPUS), LOCAL_WORLD_SIZE=str(cfg.NUM_GPUS)
+        )
+
+
 def get_world_size() -> int:
     """Return the number of processes (1 without a group)."""
     return dist.get_world_size() if is_initialized() else 1
@@ -65,6 +110,15 @@ def all_gather(tensors: Sequence[Tensor]) -> list[Tensor]:
         dist.all_gather(parts, tensor.contiguous())
         out.append(torch.cat(parts))
     return out
+
+
+def cat_all_gather(tensor: Tensor, local: bool = False) -> Tensor:
+    """Concatenate ``tensor`` over ranks on axis 0, without gradient; ``local``: of this machine."""
+    (gathered,) = all_gather([tensor])
+    if not local:
+        return gathered
+    first = (get_rank() - get_local_rank()) * len(tensor)
+    return gathered[first : first + get_local_size() * len(tensor)]
 
 
 def all_reduce(tensors: Sequence[Tensor], average: bool = True) -> list[Tensor]:
