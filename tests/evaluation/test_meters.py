@@ -46,10 +46,13 @@ def test_scalar_meter() -> None:
     for value in (9.0, 1.0, 2.0, 4.0):
         meter.add_value(value)
     assert (meter.get_win_median(), meter.get_global_avg()) == (2.0, 4.0)
+    assert list(meter.deque) == [1.0, 2.0, 4.0]
     assert meter.get_win_avg() == pytest.approx(7 / 3)
     meter.reset()
     meter.add_value(5.0)
     assert meter.get_global_avg() == 5.0
+    meter.add_value(2.0)
+    assert meter.get_win_median() == 3.5  # of an even number: between the middle two
 
 
 def test_the_clock_tells_data_from_network() -> None:
@@ -98,12 +101,34 @@ def test_train_lines(tmp_path: Path) -> None:
     epoch = meter.log_epoch_stats(0)
     assert set(epoch) == TRAIN_EPOCH | {"videos_per_s"}
     assert epoch["loss"] == pytest.approx((4 + 20 + 6 + 8) / 14)
+    assert epoch["grad_norm"] == 7.0  # of the last step, as in the iteration lines
     assert epoch["top1_err"] == pytest.approx((200 + 100 + 0 + 300) / 14)
     written = (tmp_path / "json_stats.log").read_text().splitlines()
     assert [json.loads(w.removeprefix("json_stats: "))["_type"] for w in written] == [
         "train_iter_",
         "train_epoch",
     ]
+
+
+def test_medians_of_an_even_period_lie_between_the_middle_two() -> None:
+    meter = meters.TrainMeter(4, max_epoch=1, log_period=4)
+    (line,) = _train(meter, ROWS)
+    assert (line["loss"], line["top1_err"], line["grad_norm"]) == (2.5, 37.5, 7.0)
+    val = meters.ValMeter(4, max_epoch=1, log_period=4)
+    for top1, loss, _, size in ROWS:
+        val.update_stats(top1, 0.0, size, loss)
+    shown = val.log_iter_stats(0, 3)
+    assert shown is not None
+    assert (shown["loss"], shown["top1_err"]) == (2.5, 37.5)
+
+
+def test_validation_errors_are_weighted_by_the_samples_of_their_batches() -> None:
+    meter = meters.ValMeter(3, max_epoch=1)
+    for top1, top5, size in ((50.0, 25.0, 8), (25.0, 0.0, 8), (100.0, 100.0, 1)):
+        meter.update_stats(top1, top5, size)
+    stats = meter.log_epoch_stats(0)
+    assert stats["top1_err"] == pytest.approx((50 * 8 + 25 * 8 + 100) / 17)
+    assert stats["top5_err"] == pytest.approx((25 * 8 + 100) / 17)
 
 
 def test_what_is_not_measured_is_not_logged() -> None:
@@ -114,7 +139,7 @@ def test_what_is_not_measured_is_not_logged() -> None:
     line = meter.log_iter_stats(0, 1)
     assert line is not None
     assert "top1_err" not in line
-    assert (line["loss_v2t"], line["loss_t2v"], line["grad_norm"]) == (1.0, 3.0, 4.0)
+    assert (line["loss_v2t"], line["loss_t2v"], line["grad_norm"]) == (1.5, 3.0, 4.0)
     epoch = meter.log_epoch_stats(0)
     assert (epoch["loss_v2t"], epoch["grad_norm"]) == (1.5, 4.0)
 
