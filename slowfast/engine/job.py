@@ -23,10 +23,10 @@ from slowfast.engine.setup import (
     describe_model,
     display_mode,
     name_of_clip,
+    with_views,
 )
-from slowfast.engine.state import BrokenVideos, Progress, RankState
+from slowfast.engine.state import Progress, RankState
 from slowfast.engine.stepper import Stepper
-from slowfast.engine.test import with_views
 from slowfast.engine.watch import LossWatch
 from slowfast.engine.weights import check_ratio
 from slowfast.errors import DataError, UsageError
@@ -68,7 +68,6 @@ class Job:
     mix: MixUp | None
     gflops: float
     writer: TensorboardWriter | None = None
-    broken: BrokenVideos = field(default_factory=BrokenVideos)
     last_stats: dict[str, Any] = field(default_factory=dict)
     epoch_minutes: list[float] = field(default_factory=list)
 
@@ -79,7 +78,7 @@ class Job:
         self.iters = len(self.train_loader)
         self.max_epoch: int = self.cfg.SOLVER.MAX_EPOCH
         self.progress = Progress(iters=self.iters)
-        self.ranks = RankState(self.broken)
+        self.ranks = RankState()
         self.display = display_mode(self.cfg)
         self.output_dir = Path(self.cfg.OUTPUT_DIR)
 
@@ -107,7 +106,7 @@ class Job:
             if not by_sampler and position < skip:
                 continue
             batch = as_batch(item).to(self.device)
-            self.broken.note(batch.meta.get("broken", []))
+            self.ranks.note(batch.meta.get("broken", []))
             if mixed and self.mix is not None:
                 batch.inputs[0], batch.labels = self.mix(batch.inputs[0], batch.labels)
             yield batch

@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 
 from slowfast.checkpoint.adapters import check_kind
 from slowfast.config.arch import frame_size
+from slowfast.config.load import override
+from slowfast.config.node import CfgNode
 from slowfast.engine.run import prepare_output
 from slowfast.errors import UsageError
 from slowfast.utils import distributed as du
@@ -34,6 +36,11 @@ def prepare(cfg: Any) -> None:
     torch.use_deterministic_algorithms(cfg.DETERMINISTIC, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not cfg.DETERMINISTIC
+
+
+def with_views(cfg: CfgNode, clips: int) -> CfgNode:
+    """Return a frozen copy of ``cfg`` that tests with ``clips`` temporal clips per video."""
+    return override(cfg, {"TEST.NUM_ENSEMBLE_VIEWS": clips, "TEST.NUM_TEMPORAL_CLIPS": []})
 
 
 def display_mode(cfg: Any) -> str:
@@ -92,7 +99,7 @@ def video_paths(dataset: Dataset) -> Sequence[str]:
 
 def name_of_clip(dataset: Dataset, index: int) -> str:
     """Return clip ``index`` with its video's path, as far as the data set tells it."""
-    paths = getattr(getattr(dataset, "videos", None), "paths", ())
+    paths = video_paths(dataset)
     video = index // getattr(dataset, "num_clips_per_video", 1)
     return f"{index} ({paths[video]})" if video < len(paths) else str(index)
 

@@ -16,9 +16,16 @@ from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch
 from slowfast.engine.facts import describe_test
 from slowfast.engine.figures import open_writer, plot_scores
-from slowfast.engine.result_files import log_result, write_result
+from slowfast.engine.report import log_result, write_result
 from slowfast.engine.scoring import Scorer, chunks, reported
-from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
+from slowfast.engine.setup import (
+    class_names,
+    describe_model,
+    display_mode,
+    prepare,
+    video_paths,
+    with_views,
+)
 from slowfast.engine.weights import load_test_weights
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.half_class import half_class
@@ -92,16 +99,6 @@ def result_folder(cfg: Any, clips: int | None) -> Path:
     """Return OUTPUT_DIR, or below it the folder of one of several view counts."""
     folder = Path(cfg.OUTPUT_DIR)
     return folder if clips is None else folder / f"views_{clips}x{cfg.TEST.NUM_SPATIAL_CROPS}"
-
-
-def with_views(cfg: Any, clips: int) -> Any:
-    """Return a frozen copy of ``cfg`` that tests with ``clips`` temporal clips per video."""
-    copy = cfg.clone()
-    copy.defrost()
-    copy.TEST.NUM_ENSEMBLE_VIEWS = clips
-    copy.TEST.NUM_TEMPORAL_CLIPS = []
-    copy.freeze()
-    return copy
 
 
 def score_videos(

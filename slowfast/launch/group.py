@@ -190,35 +190,29 @@ def membership(member: Member, fingerprint: str = "", *, keep: bool = False) -> 
         check_ranks_agree("the config", fingerprint)
         yield
         return
-    local = {"LOCAL_RANK": member.local_rank, "LOCAL_WORLD_SIZE": member.local_world_size}
-    before = {name: os.environ.get(name) for name in local}
-    os.environ.update({name: str(value) for name, value in local.items()})
+    device = pick_device(member)
+    store = open_store(member)
+    roll_call(store, member, fingerprint)
+    dist.init_process_group(
+        member.backend,
+        store=dist.PrefixStore("group", store),
+        rank=member.rank,
+        world_size=member.world_size,
+        timeout=timedelta(seconds=COLLECTIVE_SECONDS),
+        device_id=device if device.type == "cuda" else None,
+    )
+    du.set_local(member.local_rank, member.local_world_size)
     try:
-        device = pick_device(member)
-        store = open_store(member)
-        roll_call(store, member, fingerprint)
-        dist.init_process_group(
-            member.backend,
-            store=dist.PrefixStore("group", store),
-            rank=member.rank,
-            world_size=member.world_size,
-            timeout=timedelta(seconds=COLLECTIVE_SECONDS),
-            device_id=device if device.type == "cuda" else None,
-        )
-        try:
-            yield
-        except Interrupted:  # by agreement of all ranks: no collective is under way
-            if keep:
-                atexit.register(_leave)
-            raise
+        yield
+    except Interrupted:  # by agreement of all ranks: no collective is under way
         if keep:
             atexit.register(_leave)
-        else:
-            du.synchronize()
-            dist.destroy_process_group()
-    finally:
-        if not keep:
-            _restore(before)
+        raise
+    if keep:
+        atexit.register(_leave)
+    else:
+        du.synchronize()
+        dist.destroy_process_group()
 
 
 def _leave() -> None:
@@ -229,11 +223,3 @@ def _leave() -> None:
     """
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def _restore(before: dict[str, str | None]) -> None:
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

@@ -57,18 +57,14 @@ def launch(cfg: Any, fn: Callable[[Any], Any], init_method: str | None = None) -
             extensions=extensions,
             fingerprint=_fingerprint(cfg),
         )
-    method = init_method or _meeting_point(facts, os.environ)
-    member = Member(
-        facts.rank,
-        facts.world_size,
-        facts.local_rank,
-        facts.local_world_size,
-        method,
-        backend,
-        cuda,
-    )
+    member = _member(facts, init_method or _meeting_point(facts, os.environ), backend, cuda)
     with membership(member, _fingerprint(cfg), keep=facts.is_worker):
         return fn(cfg)
+
+
+def _member(facts: LaunchFacts, init_method: str, backend: str, cuda: bool) -> Member:
+    place = (facts.rank, facts.world_size, facts.local_rank, facts.local_world_size)
+    return Member(*place, init_method, backend, cuda)
 
 
 def _fingerprint(cfg: Any) -> str:
@@ -142,9 +138,7 @@ def spawn(
         # Held open by this process: no port is free at one moment and taken at the next.
         store = dist.TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
         init_method = f"store://127.0.0.1:{store.port}"
-    first = Member(
-        facts.rank, facts.world_size, 0, facts.local_world_size, init_method, backend, cuda
-    )
+    first = _member(facts, init_method, backend, cuda)
     logger.info(
         f"starting {facts.local_world_size} processes ({backend}, {'GPU' if cuda else 'CPU'}), "
         f"{facts.world_size} in all"

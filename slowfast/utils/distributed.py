@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_local: tuple[int, int] | None = None
+
 
 def is_initialized() -> bool:
     """Return whether a process group exists; collectives depend on this and never on NUM_GPUS."""
@@ -49,7 +51,7 @@ def init_process_group(
         world_size=local_world_size * num_shards,
         rank=shard_id * local_world_size + local_rank,
     )
-    os.environ.update(LOCAL_RANK=str(local_rank), LOCAL_WORLD_SIZE=str(local_world_size))
+    set_local(local_rank, local_world_size)
 
 
 def init_distributed_training(cfg: Any) -> None:
@@ -58,10 +60,15 @@ def init_distributed_training(cfg: Any) -> None:
     A fork's own launcher makes a group and then calls this; ``get_local_rank`` and
     ``get_local_size`` answer from it.
     """
-    if is_initialized() and cfg.NUM_GPUS > 1 and "LOCAL_RANK" not in os.environ:
-        os.environ.update(
-            LOCAL_RANK=str(get_rank() % cfg.NUM_GPUS), LOCAL_WORLD_SIZE=str(cfg.NUM_GPUS)
-        )
+    told = _local or "LOCAL_RANK" in os.environ
+    if is_initialized() and cfg.NUM_GPUS > 1 and not told:
+        set_local(get_rank() % cfg.NUM_GPUS, cfg.NUM_GPUS)
+
+
+def set_local(rank: int, size: int) -> None:
+    """Note this process's place among those of its machine; a launcher's variables hold without."""
+    global _local
+    _local = rank, size
 
 
 def get_world_size() -> int:
@@ -76,12 +83,16 @@ def get_rank() -> int:
 
 def get_local_rank() -> int:
     """Return this process's rank on its machine (0 without a group)."""
-    return int(os.environ.get("LOCAL_RANK", 0)) if is_initialized() else 0
+    if not is_initialized():
+        return 0
+    return _local[0] if _local else int(os.environ.get("LOCAL_RANK", 0))
 
 
 def get_local_size() -> int:
     """Return the number of processes on this machine (1 without a group)."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", get_world_size())) if is_initialized() else 1
+    if not is_initialized():
+        return 1
+    return _local[1] if _local else int(os.environ.get("LOCAL_WORLD_SIZE", get_world_size()))
 
 
 def is_master_proc(num_gpus: int = 0) -> bool:
@@ -143,40 +154,32 @@ def all_gather_object(obj: Any) -> list[Any]:
 all_gather_unaligned = all_gather_object
 
 
-class AllGatherWithGradient(torch.autograd.Function):
-    """Concatenate over ranks on axis 0; backward sums every rank's gradient of the local slice.
-
-    PySlowFast's name; torch's own differentiable gather is deprecated.
-    """
+class _Gather(torch.autograd.Function):
+    """Concatenate over ranks on axis 0."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # type: ignore[override]
         """Return the concatenation over ranks."""
-        ctx.local_size = tensor.shape[0]
+        ctx.size = tensor.shape[0]
         return all_gather([tensor])[0]
+
+
+class AllGatherWithGradient(_Gather):
+    """Concatenate over ranks on axis 0; backward sums every rank's gradient of the local slice.
+
+    PySlowFast's name; torch's own differentiable gather is deprecated. With a loss that every rank
+    computes on the whole gathered batch, and DistributedDataParallel's averaging, the parameters
+    get the true gradient of that loss.
+    """
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
         """Return this rank's slice of the sum over ranks of ``grad``."""
         (total,) = all_reduce([grad.clone()], average=False)
-        return _own_slice(total, ctx.local_size)
+        return total.narrow(0, get_rank() * ctx.size, ctx.size)
 
 
-def _own_slice(gathered: Tensor, size: int) -> Tensor:
-    start = get_rank() * size
-    return gathered[start : start + size]
-
-
-def gather_with_grad(tensor: Tensor) -> Tensor:
-    """Apply AllGatherWithGradient.
-
-    With a loss that every rank computes on the whole gathered batch, and DistributedDataParallel's
-    averaging, the parameters get the true gradient of that loss.
-    """
-    return tensor if get_world_size() == 1 else AllGatherWithGradient.apply(tensor)
-
-
-class GatherLayer(torch.autograd.Function):
+class GatherLayer(_Gather):
     """Concatenate over ranks on axis 0; backward keeps this rank's slice only.
 
     parity: OST's released gather. After DistributedDataParallel's averaging every gathered
@@ -184,15 +187,14 @@ class GatherLayer(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # type: ignore[override]
-        """Return the concatenation over ranks."""
-        ctx.local_size = tensor.shape[0]
-        return all_gather([tensor])[0]
-
-    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
         """Return this rank's slice of ``grad``."""
-        return _own_slice(grad, ctx.local_size)
+        return grad.narrow(0, get_rank() * ctx.size, ctx.size)
+
+
+def gather_with_grad(tensor: Tensor) -> Tensor:
+    """Apply AllGatherWithGradient; see there."""
+    return tensor if get_world_size() == 1 else AllGatherWithGradient.apply(tensor)
 
 
 def gather_local_grad(tensor: Tensor) -> Tensor:
