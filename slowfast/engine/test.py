@@ -116,13 +116,7 @@ def score_videos(
             f"TEST.DATASET {cfg.TEST.DATASET} has {clips} clips, which is no multiple of "
             f"NUM_ENSEMBLE_VIEWS x NUM_SPATIAL_CROPS = {views}: its num_videos must count clips"
         )
-    scorer = Scorer(
-        model,
-        space=cfg.TEST.ENSEMBLE_SPACE,
-        method=cfg.DATA.ENSEMBLE_METHOD,
-        multi_label=cfg.DATA.MULTI_LABEL,
-        restrict=cfg.TEST.HALF_CLASS_DRAWS > 0,
-    )
+    scorer = Scorer.from_cfg(cfg, model, restrict=cfg.TEST.HALF_CLASS_DRAWS > 0)
     ensemble = scorer.ensemble(clips // views, views)
     share = max(1, cfg.TEST.BATCH_SIZE // processes_here(cfg))
     meter = TestMeter.from_cfg(cfg, len(loader))

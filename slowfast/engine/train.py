@@ -113,7 +113,7 @@ def finish_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
     A stop that was asked for meanwhile saves first; the evaluation is made up for on resuming.
     """
     job.train_meter.log_epoch_stats(epoch)
-    job.epoch_minutes.append(job.train_meter.clock.total / 60)
+    job.epoch_minutes.append(job.train_meter.total / 60)
     broken_videos(job, epoch)
     saving, evaluating = job.due(epoch)
     if job.cfg.BN.USE_PRECISE_STATS and (saving or evaluating):

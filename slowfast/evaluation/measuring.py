@@ -53,49 +53,6 @@ class ScalarMeter:
         return self.total / self.count
 
 
-class IterationClock:
-    """Seconds of the last iteration (all, data, network) and of all since the reset.
-
-    ``clock`` is a function that returns seconds, for tests.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.clock = clock
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all iterations and start one now."""
-        self.dt = self.dt_data = self.dt_net = 0.0
-        self.total = self.total_data = 0.0
-        self.count = 0
-        self.tic()
-
-    def tic(self) -> None:
-        """Start an iteration: what follows is waiting for data."""
-        self.start = self.arrived = self.clock()
-
-    def data(self) -> None:
-        """Note that the batch has arrived."""
-        self.arrived = self.clock()
-
-    def toc(self) -> None:
-        """End the iteration."""
-        now = self.clock()
-        self.dt, self.dt_data = now - self.start, self.arrived - self.start
-        self.dt_net = now - self.arrived
-        self.total += self.dt
-        self.total_data += self.dt_data
-        self.count += 1
-
-    def mean(self) -> float:
-        """Return the mean seconds of an iteration (0 before the first)."""
-        return self.total / self.count if self.count else 0.0
-
-    def data_share(self) -> float:
-        """Return the share of the time that was spent waiting for data."""
-        return self.total_data / self.total if self.total else 0.0
-
-
 class Averages:
     """Named numbers of a loop's iterations: medians of the last ones, means of all by samples.
 
@@ -200,37 +157,61 @@ def ram() -> str:
 
 
 class Meter:
-    """Clock, log period and output folder, which all meters share.
+    """A loop's clock and its averages, which all meters share.
+
+    ``dt``, ``dt_data`` and ``dt_net`` are the seconds of the last iteration: all of it, the wait
+    for data, the rest; ``total``, ``total_data`` and ``count`` are those of all since the reset.
 
     Args:
         log_period: iterations between lines, and window of their medians.
         output_dir: folder of ``json_stats.log``; empty for none.
     """
 
+    seconds: Callable[[], float] = staticmethod(time.perf_counter)
+
     def __init__(self, log_period: int, output_dir: str = "") -> None:
         self.log_period, self.output_dir = max(1, log_period), output_dir
-        self.clock = IterationClock()
 
     def reset(self) -> None:
         """Start a pass over the data."""
-        self.clock.reset()
+        self.dt = self.dt_data = self.dt_net = 0.0
+        self.total = self.total_data = 0.0
+        self.count = 0
         self.averages = Averages(self.log_period)
+        self.iter_tic()
 
     def iter_tic(self) -> None:
         """Start an iteration, before the batch is asked for."""
-        self.clock.tic()
+        self.start = self.arrived = self.seconds()
 
     def data_toc(self) -> None:
         """Note that the batch is here."""
-        self.clock.data()
+        self.arrived = self.seconds()
 
     def iter_toc(self) -> None:
         """End the iteration."""
-        self.clock.toc()
+        now = self.seconds()
+        self.dt, self.dt_data = now - self.start, self.arrived - self.start
+        self.dt_net = now - self.arrived
+        self.total += self.dt
+        self.total_data += self.dt_data
+        self.count += 1
+
+    def mean(self) -> float:
+        """Return the mean seconds of an iteration (0 before the first)."""
+        return self.total / self.count if self.count else 0.0
+
+    def eta(self, iterations: int) -> str:
+        """Return how long ``iterations`` more will take."""
+        return eta(self.mean() * iterations)
+
+    def data_share(self) -> float:
+        """Return the share of the time that was spent waiting for data."""
+        return self.total_data / self.total if self.total else 0.0
 
     def rate(self) -> float:
         """Return videos per second, the wait for data included."""
-        return self.averages.videos / self.clock.total if self.clock.total else 0.0
+        return self.averages.videos / self.total if self.total else 0.0
 
     def log(self, stats: dict[str, Any]) -> dict[str, Any]:
         """Write one statistics line and return its fields."""
@@ -239,8 +220,8 @@ class Meter:
 
     def warn_slow_data(self) -> None:
         """Warn when more than 30 % of a time that is worth a warning went into waiting for data."""
-        share = self.clock.data_share()
-        if share > SLOW_DATA and self.clock.total >= LONG_ENOUGH:
+        share = self.data_share()
+        if share > SLOW_DATA and self.total >= LONG_ENOUGH:
             logger.warning(
                 f"{share:.0%} of the time was spent waiting for data: raise "
                 "DATA_LOADER.NUM_WORKERS, or store smaller videos (dt_data of the lines above)"

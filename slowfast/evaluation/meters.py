@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slowfast.evaluation.measuring import Meter, Number, eta, gpu_mem, ram
+from slowfast.evaluation.measuring import Meter, Number, gpu_mem, ram
 from slowfast.evaluation.metrics import mean_average_precision
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
@@ -86,7 +86,7 @@ class TrainMeter(Meter):
             return None
         self.averages.read(together=True)
         left = (self.max_epoch - cur_epoch) * self.epoch_iters - (cur_iter + 1)
-        times = {"dt": self.clock.dt, "dt_data": self.clock.dt_data, "dt_net": self.clock.dt_net}
+        times = {"dt": self.dt, "dt_data": self.dt_data, "dt_net": self.dt_net}
         place = {"epoch": f"{cur_epoch + 1}/{self.max_epoch}"}
         place["iter"] = f"{cur_iter + 1}/{self.epoch_iters}"
         return self._log("train_iter_", {**place, **times}, left, self.averages.medians())
@@ -98,7 +98,7 @@ class TrainMeter(Meter):
         """
         self.averages.read(together=True)
         left = (self.max_epoch - (cur_epoch + 1)) * self.epoch_iters
-        dt, share = self.clock.mean(), self.clock.data_share()
+        dt, share = self.mean(), self.data_share()
         times = {"dt": dt, "dt_data": dt * share, "dt_net": dt * (1 - share), "RAM": ram()}
         place = {"epoch": f"{cur_epoch + 1}/{self.max_epoch}"}
         self.warn_slow_data()
@@ -112,7 +112,7 @@ class TrainMeter(Meter):
             {
                 "_type": kind,
                 **fields,
-                "eta": eta(self.clock.mean() * left),
+                "eta": self.eta(left),
                 "lr": self.lr,
                 "gpu_mem": gpu_mem(),
                 "videos_per_s": self.rate(),
@@ -124,14 +124,14 @@ class TrainMeter(Meter):
     def state_dict(self) -> dict[str, Any]:
         """Return the state in the middle of an epoch, in plain types; every rank calls it."""
         self.averages.read(together=True)
-        time = [self.clock.total, self.clock.total_data, self.clock.count]
+        time = [self.total, self.total_data, self.count]
         return {"averages": self.averages.state_dict(), "time": time, "lr": self.lr}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state``."""
         self.reset()
         self.averages.load_state_dict(state["averages"])
-        self.clock.total, self.clock.total_data, self.clock.count = state["time"]
+        self.total, self.total_data, self.count = state["time"]
         self.lr = state["lr"]
 
 
@@ -222,8 +222,8 @@ class ValMeter(Meter):
                 "_type": "val_iter",
                 "epoch": f"{cur_epoch + 1}/{self.max_epoch}",
                 "iter": f"{cur_iter + 1}/{self.max_iter}",
-                "time_diff": self.clock.dt,
-                "eta": eta(self.clock.mean() * (self.max_iter - cur_iter - 1)),
+                "time_diff": self.dt,
+                "eta": self.eta(self.max_iter - cur_iter - 1),
                 "gpu_mem": gpu_mem(),
                 **self.averages.medians(),
             }
@@ -238,7 +238,7 @@ class ValMeter(Meter):
         stats: dict[str, Any] = {
             "_type": "val_epoch",
             "epoch": f"{cur_epoch + 1}/{self.max_epoch}",
-            "time_diff": self.clock.mean(),
+            "time_diff": self.mean(),
             "gpu_mem": gpu_mem(),
             "RAM": ram(),
             "num_videos": averages.videos,
@@ -315,8 +315,8 @@ class TestMeter(Meter):
             {
                 "split": "test_iter",
                 "cur_iter": str(cur_iter + 1),
-                "eta": eta(self.clock.mean() * (self.overall_iters - cur_iter - 1)),
-                "time_diff": self.clock.dt,
+                "eta": self.eta(self.overall_iters - cur_iter - 1),
+                "time_diff": self.dt,
                 "clips_per_s": self.rate(),
             }
         )
@@ -345,6 +345,6 @@ class TestMeter(Meter):
                 **line,
                 "num_videos_scored": scored,
                 "num_videos_listed": listed,
-                "videos_per_s": scored / self.clock.total if self.clock.total else 0.0,
+                "videos_per_s": scored / self.total if self.total else 0.0,
             }
         )

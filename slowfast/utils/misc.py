@@ -78,11 +78,6 @@ def _read_json(path: str | Path) -> Any:
         raise UsageError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from error
 
 
-def _id(value: Any) -> int | None:
-    text = str(value)
-    return int(text) if text.isdecimal() and not isinstance(value, bool) else None
-
-
 def load_class_names(path: str | Path) -> list[str]:
     """Return the class names by id from JSON: {name: id} (PySlowFast) or {"id": name} (its forks).
 
@@ -93,15 +88,14 @@ def load_class_names(path: str | Path) -> list[str]:
         raise UsageError(
             f'{path}: expected {{"name": id}} or {{"id": "name"}}, found no such table'
         )
-    if all(isinstance(value, int) for value in table.values()):
-        pairs = {_id(value): str(name) for name, value in table.items()}
-    else:
-        pairs = {_id(key): str(name) for key, name in table.items()}
-    names = [pairs.get(i) for i in range(len(table))]
-    known = [name for name in names if name is not None]
-    if len(known) != len(table):
+    pairs = [(number, name) for name, number in table.items()]
+    if not all(isinstance(number, int) for number, _ in pairs):
+        pairs = list(table.items())
+    by_id = {str(number): str(name) for number, name in pairs}
+    ids = [str(number) for number in range(len(table))]
+    if set(ids) != set(by_id):
         raise UsageError(f"{path}: expected the ids 0 to {len(table) - 1}, each once")
-    return known
+    return [by_id[number] for number in ids]
 
 
 def get_class_names(

@@ -12,7 +12,7 @@ import torch
 
 from slowfast.config import get_cfg
 from slowfast.evaluation import measuring, meters
-from slowfast.evaluation.measuring import IterationClock, ScalarMeter
+from slowfast.evaluation.measuring import ScalarMeter
 from slowfast.utils import distributed as du
 from tests.distributed import run_two_processes
 
@@ -56,14 +56,15 @@ def test_scalar_meter() -> None:
 
 
 def test_the_clock_tells_data_from_network() -> None:
-    clock = IterationClock(Steps(0, 0, 2, 3, 0, 1, 1))
+    meter = meters.TestMeter(2)
+    meter.seconds = Steps(0, 2, 3, 0, 1, 1)
     for _ in range(2):
-        clock.tic()
-        clock.data()
-        clock.toc()
-    assert (clock.dt, clock.dt_data, clock.dt_net) == (2.0, 1.0, 1.0)
-    assert clock.mean() == 3.5
-    assert clock.data_share() == 3 / 7
+        meter.iter_tic()
+        meter.data_toc()
+        meter.iter_toc()
+    assert (meter.dt, meter.dt_data, meter.dt_net) == (2.0, 1.0, 1.0)
+    assert meter.mean() == 3.5
+    assert meter.data_share() == 3 / 7
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_a_nan_loss_is_shown() -> None:
 
 def test_eta_uses_the_mean_iteration() -> None:
     meter = meters.TrainMeter(10, max_epoch=2, log_period=2)
-    meter.clock = IterationClock(Steps(0, 0, 1, 9, 0, 0, 10))
+    meter.seconds = Steps(0, 1, 9, 0, 0, 10)
     for i in range(2):
         meter.iter_tic()
         meter.data_toc()
@@ -177,7 +178,7 @@ def test_eta_uses_the_mean_iteration() -> None:
 @pytest.mark.parametrize(("scale", "warned"), [(1.0, True), (0.1, False)])
 def test_slow_data_is_warned_about_unless_it_is_soon_over(caplog, scale, warned) -> None:
     meter = meters.TrainMeter(1, max_epoch=1)
-    meter.clock = IterationClock(Steps(0, 0, 4 * scale, 6 * scale))
+    meter.seconds = Steps(0, 4 * scale, 6 * scale)
     meter.iter_tic()
     meter.data_toc()
     meter.update_stats(0.0, 0.0, 1.0, 0.1, 1.0, 5)
