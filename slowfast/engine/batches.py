@@ -39,8 +39,7 @@ def as_logits(scores: Tensor, *, multi_label: bool = False) -> Tensor:
         return scores
     if multi_label:
         return torch.logit(scores, eps=1e-7)
-    sums = scores.sum(dim=1)
-    return scores.log() if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else scores
+    return scores.log() if _sum_to_one(scores) else scores
 
 
 def evaluation_loss(logits: Tensor, labels: Tensor, *, multi_label: bool = False) -> Tensor:
@@ -69,14 +68,14 @@ def training_errors(output: ModelOutput, labels: Tensor) -> Sequence[Tensor | No
     if "labels" in output.extras or scores.ndim != 2:
         return None, None
     if labels.is_floating_point():
-        if not _mixed(labels):
+        if not _sum_to_one(labels):
             return None, None
         scores, labels = _unmix(scores, labels)
     return topk_errors(scores.float(), labels, (1, 5))
 
 
-def _mixed(labels: Tensor) -> bool:
-    sums = labels.sum(dim=1)
+def _sum_to_one(rows: Tensor) -> bool:
+    sums = rows.sum(dim=1)
     return torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
 
 

@@ -108,11 +108,11 @@ def write_result(
         write_predictions(folder / "predictions.jsonl", scores, paths, names)
     if cfg.TEST.SAVE_RESULTS_PATH:
         write_scores(folder / cfg.TEST.SAVE_RESULTS_PATH, scores)
-    ids = scores.scored
-    if scores.labels.ndim == 1 and len(ids):
-        num_classes = scores.scores.shape[1]
+    preds, labels = scores.of_scored()
+    if labels.ndim == 1 and len(labels):
+        num_classes = preds.shape[1]
         shown = names or [str(k) for k in range(num_classes)]
-        matrix = confusion_matrix(scores.scores[ids], scores.labels[ids], num_classes)
+        matrix = confusion_matrix(preds, labels, num_classes)
         atomic_write(folder / "confusion_matrix.csv", matrix_csv(matrix, shown))
         atomic_write(folder / "per_class.txt", class_table(matrix, shown) + "\n")
 

@@ -69,8 +69,11 @@ def describe_model(cfg: Any, model: nn.Module) -> float:
     device = next(model.parameters()).device
     clip = torch.zeros(1, 3, cfg.DATA.NUM_FRAMES, *frame_size(cfg), device=device)
     encoder, towers = getattr(model, "encoder", None), getattr(model, "clip", None)
-    whole = encoder is None or towers is None
-    flops = count_flops(model, lambda x: model([x]) if whole else encoder(towers, x), [clip])
+
+    def image_side(x: torch.Tensor) -> Any:
+        return model([x]) if encoder is None or towers is None else encoder(towers, x)
+
+    flops = count_flops(model, image_side, [clip])
     if flops:
         logger.info(f"Flops: {flops:.3f} G")
     return flops

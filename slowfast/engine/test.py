@@ -148,10 +148,10 @@ def further_measures(cfg: Any, scores: VideoScores) -> dict[str, Any]:
     ``map_of`` says which rule made the mean average precision: two rules do not compare. Neither is
     there without a scored video.
     """
-    ids, out = scores.scored, dict[str, Any]()
-    if not len(ids):
+    out: dict[str, Any] = {}
+    table, labels = scores.of_scored()
+    if not len(labels):
         return out
-    table, labels = scores.scores[ids], scores.labels[ids]
     if rule := cfg.TEST.MAP:
         probabilities = table if cfg.TEST.ENSEMBLE_SPACE == "prob" else table.double().softmax(1)
         double = rule == "double_softmax"
@@ -159,7 +159,7 @@ def further_measures(cfg: Any, scores: VideoScores) -> dict[str, Any]:
         out |= {"map": value, "map_of": rule}
     if draws := cfg.TEST.HALF_CLASS_DRAWS:
         out["half_class"] = half_class(
-            table, labels, draws, restrict=lambda columns: scores.restricted(columns)[ids]
+            table, labels, draws, restrict=lambda columns: scores.restricted(columns)[scores.scored]
         )
     return out
 

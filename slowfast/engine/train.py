@@ -12,7 +12,7 @@ from slowfast.datasets.loader import shuffle_dataset
 from slowfast.engine.batches import training_errors
 from slowfast.engine.figures import plot_validation
 from slowfast.engine.interrupt import StopRequest
-from slowfast.engine.job import Job, build_job
+from slowfast.engine.job import Job
 from slowfast.engine.persist import resume_or_initialise, save
 from slowfast.engine.precise_bn import measurable_batch_norms, recompute_statistics
 from slowfast.engine.report import broken_videos, failed_in_validation, summary
@@ -40,7 +40,7 @@ def train(cfg: Any) -> dict[str, Any]:
         UsageError, DataError: impossible settings; missing or broken data.
     """
     prepare(cfg)
-    job = build_job(cfg)
+    job = Job(cfg)
     owes_evaluation = resume_or_initialise(job)
     with StopRequest(job.device) as stop:
         if owes_evaluation:

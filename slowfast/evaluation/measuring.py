@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger, log_json_stats
 from slowfast.utils.misc import cpu_mem_usage, gpu_mem_usage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SLOW_DATA = 0.3
 LONG_ENOUGH = 10.0
@@ -163,14 +166,27 @@ class Meter:
     for data, the rest; ``total``, ``total_data`` and ``count`` are those of all since the reset.
 
     Args:
+        iters: iterations of a pass over the data on this rank.
+        max_epoch: passes of the run, for ``epoch`` and ``eta``.
         log_period: iterations between lines, and window of their medians.
         output_dir: folder of ``json_stats.log``; empty for none.
     """
 
     seconds: Callable[[], float] = staticmethod(time.perf_counter)
 
-    def __init__(self, log_period: int, output_dir: str = "") -> None:
+    def __init__(
+        self, iters: int, *, max_epoch: int = 1, log_period: int = 10, output_dir: str = ""
+    ) -> None:
+        self.iters, self.max_epoch = iters, max_epoch
         self.log_period, self.output_dir = max(1, log_period), output_dir
+        self.reset()
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, iters: int, **further: Any) -> Self:
+        """Return the meter that the options ask for; ``further`` are a kind's own arguments."""
+        period, folder = cfg.LOG_PERIOD, cfg.OUTPUT_DIR
+        epochs = cfg.SOLVER.MAX_EPOCH
+        return cls(iters, max_epoch=epochs, log_period=period, output_dir=folder, **further)
 
     def reset(self) -> None:
         """Start a pass over the data."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,36 +18,19 @@ from slowfast.evaluation.metrics import mean_average_precision
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 logger = get_logger(__name__)
 
 
 class TrainMeter(Meter):
-    """Statistics of one training epoch.
+    """Statistics of one training epoch; arguments as in ``Meter``."""
 
-    Args:
-        epoch_iters: iterations of an epoch.
-        max_epoch: epochs of the run, for ``epoch`` and ``eta``.
-        log_period: see ``Meter``.
-        output_dir: see ``Meter``.
-    """
-
-    def __init__(
-        self, epoch_iters: int, *, max_epoch: int, log_period: int = 10, output_dir: str = ""
-    ) -> None:
-        super().__init__(log_period, output_dir)
-        self.epoch_iters, self.max_epoch = epoch_iters, max_epoch
+    def reset(self) -> None:
+        """Start an epoch."""
+        super().reset()
         self.lr = 0.0
-        self.reset()
-
-    @classmethod
-    def from_cfg(cls, cfg: Any, epoch_iters: int) -> TrainMeter:
-        """Return the meter that the options ask for."""
-        return cls(
-            epoch_iters,
-            max_epoch=cfg.SOLVER.MAX_EPOCH,
-            log_period=cfg.LOG_PERIOD,
-            output_dir=cfg.OUTPUT_DIR,
-        )
 
     def update_stats(
         self,
@@ -85,10 +68,10 @@ class TrainMeter(Meter):
         if (cur_iter + 1) % self.log_period:
             return None
         self.averages.read(together=True)
-        left = (self.max_epoch - cur_epoch) * self.epoch_iters - (cur_iter + 1)
+        left = (self.max_epoch - cur_epoch) * self.iters - (cur_iter + 1)
         times = {"dt": self.dt, "dt_data": self.dt_data, "dt_net": self.dt_net}
         place = {"epoch": f"{cur_epoch + 1}/{self.max_epoch}"}
-        place["iter"] = f"{cur_iter + 1}/{self.epoch_iters}"
+        place["iter"] = f"{cur_iter + 1}/{self.iters}"
         return self._log("train_iter_", {**place, **times}, left, self.averages.medians())
 
     def log_epoch_stats(self, cur_epoch: int) -> dict[str, Any]:
@@ -97,7 +80,7 @@ class TrainMeter(Meter):
         ``dt``, ``dt_data`` and ``dt_net`` are means over the epoch. Every rank calls it.
         """
         self.averages.read(together=True)
-        left = (self.max_epoch - (cur_epoch + 1)) * self.epoch_iters
+        left = (self.max_epoch - (cur_epoch + 1)) * self.iters
         dt, share = self.mean(), self.data_share()
         times = {"dt": dt, "dt_data": dt * share, "dt_net": dt * (1 - share), "RAM": ram()}
         place = {"epoch": f"{cur_epoch + 1}/{self.max_epoch}"}
@@ -136,13 +119,10 @@ class TrainMeter(Meter):
 
 
 class ValMeter(Meter):
-    """Statistics of one validation, and the best of all so far.
+    """Statistics of one validation, and the best of all so far; further arguments as in ``Meter``.
 
     Args:
-        max_iter: iterations of a validation on this rank.
-        max_epoch: epochs of the run.
-        log_period: see ``Meter``.
-        output_dir: see ``Meter``.
+        iters: iterations of a validation on this rank.
         num_classes: classes for the mean class accuracy; 0 for none.
         multi_label: labels are multi-hot: mean average precision instead of errors.
         keep_predictions: keep all predictions and labels (for the plots of TensorBoard).
@@ -150,38 +130,27 @@ class ValMeter(Meter):
 
     def __init__(
         self,
-        max_iter: int,
+        iters: int,
         *,
-        max_epoch: int,
-        log_period: int = 10,
-        output_dir: str = "",
         num_classes: int = 0,
         multi_label: bool = False,
         keep_predictions: bool = False,
+        **common: Any,
     ) -> None:
-        super().__init__(log_period, output_dir)
-        self.max_iter, self.max_epoch = max_iter, max_epoch
         self.num_classes, self.multi_label = num_classes, multi_label
         self.keep_predictions = keep_predictions or multi_label
         self.min_top1_err = self.min_top5_err = 100.0
         self.max_map = 0.0
         self.improved = False
-        self.reset()
+        super().__init__(iters, **common)
 
     @classmethod
-    def from_cfg(cls, cfg: Any, max_iter: int) -> ValMeter:
+    def from_cfg(cls, cfg: Any, iters: int, **further: Any) -> Self:
         """Return the meter that the options ask for."""
         board = cfg.TENSORBOARD
         figures = board.ENABLE and (board.CONFUSION_MATRIX.ENABLE or board.HISTOGRAM.ENABLE)
-        return cls(
-            max_iter,
-            max_epoch=cfg.SOLVER.MAX_EPOCH,
-            log_period=cfg.LOG_PERIOD,
-            output_dir=cfg.OUTPUT_DIR,
-            num_classes=cfg.MODEL.NUM_CLASSES,
-            multi_label=cfg.DATA.MULTI_LABEL,
-            keep_predictions=figures,
-        )
+        own = {"num_classes": cfg.MODEL.NUM_CLASSES, "multi_label": cfg.DATA.MULTI_LABEL}
+        return super().from_cfg(cfg, iters, keep_predictions=figures, **own, **further)
 
     def reset(self) -> None:
         """Start a validation; the best values so far stay."""
@@ -221,9 +190,9 @@ class ValMeter(Meter):
             {
                 "_type": "val_iter",
                 "epoch": f"{cur_epoch + 1}/{self.max_epoch}",
-                "iter": f"{cur_iter + 1}/{self.max_iter}",
+                "iter": f"{cur_iter + 1}/{self.iters}",
                 "time_diff": self.dt,
-                "eta": self.eta(self.max_iter - cur_iter - 1),
+                "eta": self.eta(self.iters - cur_iter - 1),
                 "gpu_mem": gpu_mem(),
                 **self.averages.medians(),
             }
@@ -283,25 +252,9 @@ class ValMeter(Meter):
 
 
 class TestMeter(Meter):
-    """Clock and lines of a multi-view test; the scores are the ensemble's (``ViewEnsemble``).
-
-    Args:
-        overall_iters: iterations of this rank.
-        log_period: iterations between lines (PySlowFast: every one).
-        output_dir: see ``Meter``.
-    """
+    """Clock and lines of a multi-view test; the scores are the ensemble's (``ViewEnsemble``)."""
 
     __test__ = False  # not for pytest
-
-    def __init__(self, overall_iters: int, *, log_period: int = 1, output_dir: str = "") -> None:
-        super().__init__(log_period, output_dir)
-        self.overall_iters = overall_iters
-        self.reset()
-
-    @classmethod
-    def from_cfg(cls, cfg: Any, overall_iters: int) -> TestMeter:
-        """Return the meter that the options ask for."""
-        return cls(overall_iters, log_period=cfg.LOG_PERIOD, output_dir=cfg.OUTPUT_DIR)
 
     def update_stats(self, mb_size: int) -> None:
         """Take in one iteration of ``mb_size`` clips of this rank."""
@@ -309,13 +262,13 @@ class TestMeter(Meter):
 
     def log_iter_stats(self, cur_iter: int) -> dict[str, Any] | None:
         """Log the iteration line when the period is over and return its fields, else None."""
-        if (cur_iter + 1) % self.log_period and cur_iter + 1 != self.overall_iters:
+        if (cur_iter + 1) % self.log_period and cur_iter + 1 != self.iters:
             return None
         return self.log(
             {
                 "split": "test_iter",
                 "cur_iter": str(cur_iter + 1),
-                "eta": self.eta(self.overall_iters - cur_iter - 1),
+                "eta": self.eta(self.iters - cur_iter - 1),
                 "time_diff": self.dt,
                 "clips_per_s": self.rate(),
             }

@@ -95,6 +95,11 @@ class VideoScores:
             usable[video.video] = False
         return usable.nonzero().flatten()
 
+    def of_scored(self) -> tuple[Tensor, Tensor]:
+        """Return scores and labels of the videos with a score."""
+        ids = self.scored
+        return self.scores[ids], self.labels[ids]
+
     @property
     def incomplete(self) -> list[int]:
         """Ids of videos that neither failed nor delivered all their views."""

@@ -75,8 +75,9 @@ class _Live:
 
     def __init__(self, progress: Progress, total: int, title: str, start: int) -> None:
         self.progress, self.videos = progress, 0
-        fields = {"rate": "- videos/s", "numbers": ""}
-        self.task = progress.add_task(title, total=total, completed=start, **fields)
+        self.task = progress.add_task(
+            title, total=total, completed=start, rate="- videos/s", numbers=""
+        )
 
     def advance(self, videos: int, **fields: float) -> None:
         """Count one step and show its numbers."""

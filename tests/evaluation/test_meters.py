@@ -321,7 +321,7 @@ def test_from_cfg() -> None:
     cfg = get_cfg()
     cfg.LOG_PERIOD, cfg.SOLVER.MAX_EPOCH, cfg.OUTPUT_DIR = 7, 9, "x"
     train = meters.TrainMeter.from_cfg(cfg, 5)
-    assert (train.epoch_iters, train.max_epoch, train.log_period) == (5, 9, 7)
+    assert (train.iters, train.max_epoch, train.log_period) == (5, 9, 7)
     assert meters.ValMeter.from_cfg(cfg, 4).num_classes == cfg.MODEL.NUM_CLASSES
     assert meters.TestMeter.from_cfg(cfg, 3).output_dir == "x"
 

@@ -43,8 +43,8 @@ def test_names_are_there(module: str) -> None:
 def test_meters_take_the_config_second() -> None:
     meters = importlib.import_module("slowfast.utils.meters")
     cfg = get_cfg()
-    assert meters.TrainMeter(5, cfg).epoch_iters == 5
-    assert meters.ValMeter(4, cfg).max_iter == 4
+    assert meters.TrainMeter(5, cfg).iters == 5
+    assert meters.ValMeter(4, cfg).iters == 4
 
 
 def test_the_test_meter_adds_up_what_it_is_given() -> None:
