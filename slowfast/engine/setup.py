@@ -15,6 +15,7 @@ from slowfast.config.load import override
 from slowfast.config.node import CfgNode
 from slowfast.engine.run import prepare_output
 from slowfast.errors import UsageError
+from slowfast.models.build import unwrap
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 from slowfast.utils.misc import count_flops, gpu_mem_usage, load_class_names, params_count
@@ -51,15 +52,17 @@ def display_mode(cfg: Any) -> str:
 def describe_model(cfg: Any, model: nn.Module) -> float:
     """Log the model, its size and its work, on the first rank only.
 
-    Returns:
-        The multiply-adds of the image side on one clip, in 1e9; 0.0 where they were not counted.
-
     Args:
         cfg: reads LOG_MODEL_INFO, MODEL.ARCH and its pathways, DATA.NUM_FRAMES and crop size.
-        model: not wrapped for several processes.
+        model: the model; a wrapper for several processes is looked through, since one process
+            alone calls it here.
+
+    Returns:
+        The multiply-adds of the image side on one clip, in 1e9; 0.0 where they were not counted.
     """
     if not cfg.LOG_MODEL_INFO or not du.is_root_proc():
         return 0.0
+    model = unwrap(model)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     logger.info(f"Model:\n{model}")
     logger.info(f"Params: {params_count(model):,}  trainable: {trained:,}")

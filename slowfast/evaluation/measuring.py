@@ -89,9 +89,9 @@ class Averages:
         if not rows:
             return
         self._unread = []
-        for same in zip(*(du.all_gather_object(rows) if together else [rows])):
+        for same in zip(*(du.all_gather_object(rows) if together else [rows]), strict=True):
             row = {}
-            for name in same[0][0]:
+            for name in dict.fromkeys(name for found, _ in same for name in found):
                 parts = [(found[name], size) for found, size in same if name in found]
                 total, size = sum(v * n for v, n in parts), sum(n for _, n in parts)
                 row[name] = total / size
