@@ -26,6 +26,7 @@ from pathlib import Path
 
 from slowfast.errors import UsageError
 from slowfast.studies.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, Step, plan
+from slowfast.studies.records import read_record
 
 MARK = "step.json"
 Call = Callable[[Sequence[str]], int]
@@ -147,19 +148,8 @@ def is_done(step: Step) -> bool:
 
     Raises UsageError when its folder holds the results of other settings.
     """
-    path = Path(step.output, MARK)
-    if not path.is_file():
-        return False
-    found = json.loads(path.read_text())
-    if found["settings"] != step.identity():
-        old, new = found["settings"], step.identity()
-        before = " ".join(word for word in old if word not in new) or "fewer settings"
-        now = " ".join(word for word in new if word not in old) or "fewer settings"
-        raise UsageError(
-            f"{step.output} was made with other settings ({before}; now: {now}); choose another "
-            "--output, or --fresh to replace it"
-        )
-    return bool(found["done"])
+    found = read_record(Path(step.output, MARK), step.identity())
+    return bool(found and found["done"])
 
 
 def mark(step: Step, *, done: bool) -> None:

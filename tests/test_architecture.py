@@ -28,13 +28,14 @@ CFG_READERS = {
     "slowfast/models/classical.py:_require": "a part of from_cfg and its siblings",
     "slowfast/models/heads/texts.py:_bank": "a part of build_vocabulary and its siblings",
     "slowfast/models/losses.py:ost_contrastive": "an entry of LOSS_REGISTRY is a builder",
+    "slowfast/utils/distributed.py:init_distributed_training": "PySlowFast's signature",
     "slowfast/utils/misc.py:is_eval_epoch": "PySlowFast's signature, which people's loops call",
 }
 UNTYPED: dict[str, str] = {}
-# Where cfg may be read: the config package, functions that build from it, the engine.
+# Where cfg may be read: the config package, functions that build from it, the engine and above.
 CFG_PLACES = (
-    *("slowfast/config/", "slowfast/engine/", "slowfast/launch/", "slowfast/studies/"),
-    *("slowfast/datasets/from_config.py", "ost/"),
+    *("slowfast/config/", "slowfast/datasets/from_config.py", "slowfast/launch/launch.py"),
+    *("slowfast/engine/", "slowfast/studies/", "ost/"),
 )
 CFG_PREFIXES = ("from_cfg", "build_", "construct_")
 

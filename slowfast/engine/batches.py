@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,13 +11,6 @@ from torch.nn import functional as F
 
 from slowfast.evaluation.metrics import topk_errors
 from slowfast.structures import ModelOutput, VideoBatch
-
-
-class Errors(NamedTuple):
-    """Top-1 and top-5 error in percent; None where the scores are not those of classes."""
-
-    top1: Tensor | None
-    top5: Tensor | None
 
 
 def as_batch(item: VideoBatch | Sequence[Any]) -> VideoBatch:
@@ -46,8 +39,7 @@ def as_logits(scores: Tensor, *, multi_label: bool = False) -> Tensor:
         return scores
     if multi_label:
         return torch.logit(scores, eps=1e-7)
-    sums = scores.sum(dim=1)
-    return scores.log() if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else scores
+    return scores.log() if _sum_to_one(scores) else scores
 
 
 def evaluation_loss(logits: Tensor, labels: Tensor, *, multi_label: bool = False) -> Tensor:
@@ -65,25 +57,25 @@ def evaluation_loss(logits: Tensor, labels: Tensor, *, multi_label: bool = False
     return F.cross_entropy(logits, labels)
 
 
-def training_errors(output: ModelOutput, labels: Tensor) -> Errors:
-    """Return the errors of a training batch, under PySlowFast's rule for mixed labels.
+def training_errors(output: ModelOutput, labels: Tensor) -> Sequence[Tensor | None]:
+    """Return top-1 and top-5 error in percent of a training batch, None where there are none.
 
-    Mixed labels (float B x K) hold two classes: the score of the second is added to the first's,
-    which then counts as the label. Where the model names the labels of its columns
-    (``extras["labels"]``) they are no classes, and for multi-hot labels there is no top-k either.
+    Mixed labels (float B x K) hold two classes; by PySlowFast's rule the score of the second is
+    added to the first's, which then counts as the label. Where the model names the labels of its
+    columns (``extras["labels"]``) they are no classes, and multi-hot labels have no top-k either.
     """
     scores = output.logits
     if "labels" in output.extras or scores.ndim != 2:
-        return Errors(None, None)
+        return None, None
     if labels.is_floating_point():
-        if not _mixed(labels):
-            return Errors(None, None)
+        if not _sum_to_one(labels):
+            return None, None
         scores, labels = _unmix(scores, labels)
-    return Errors(*topk_errors(scores.float(), labels, (1, 5)))
+    return topk_errors(scores.float(), labels, (1, 5))
 
 
-def _mixed(labels: Tensor) -> bool:
-    sums = labels.sum(dim=1)
+def _sum_to_one(rows: Tensor) -> bool:
+    sums = rows.sum(dim=1)
     return torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
 
 

@@ -29,10 +29,10 @@ def plot_validation(writer: TensorboardWriter | None, meter: ValMeter, step: int
 
 def plot_scores(writer: TensorboardWriter | None, scores: VideoScores, num_clips: int) -> None:
     """Draw what a test predicted, with the number of temporal clips as step."""
-    ids = scores.scored
-    if writer is None or scores.labels.ndim != 1 or not len(ids):
+    preds, labels = scores.of_scored()
+    if writer is None or labels.ndim != 1 or not len(labels):
         return
-    writer.plot_eval(scores.scores[ids], scores.labels[ids], global_step=num_clips)
+    writer.plot_eval(preds, labels, global_step=num_clips)
     writer.flush()
 
 

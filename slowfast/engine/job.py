@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config.derive import view_counts
@@ -23,10 +21,10 @@ from slowfast.engine.setup import (
     describe_model,
     display_mode,
     name_of_clip,
+    with_views,
 )
-from slowfast.engine.state import BrokenVideos, Progress, RankState
+from slowfast.engine.state import Progress, RankState
 from slowfast.engine.stepper import Stepper
-from slowfast.engine.test import with_views
 from slowfast.engine.watch import LossWatch
 from slowfast.engine.weights import check_ratio
 from slowfast.errors import DataError, UsageError
@@ -40,48 +38,63 @@ from slowfast.structures import ModelOutput, VideoBatch
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 from slowfast.utils.misc import is_due, is_eval_epoch
-from slowfast.visualization.tensorboard_vis import TensorboardWriter
 
 logger = get_logger(__name__)
 Loss = Callable[[ModelOutput, Tensor], dict[str, Tensor]]
 
 
-@dataclass
 class Job:
-    """Everything that a training uses; ``build_job`` fills it.
+    """Everything that a training uses, put together from ``cfg``; nothing is loaded or computed.
 
     ``model`` may be wrapped for several processes, ``module`` is what is inside. ``iters`` are the
-    micro-steps of an epoch on each rank.
+    micro-steps of an epoch on each rank, ``gflops`` the work on one clip.
+
+    Raises:
+        UsageError, DataError: impossible settings, missing texts, weights or lists.
     """
 
-    cfg: Any
-    model: nn.Module
-    loss: Loss
-    stepper: Stepper
-    schedule: Schedule
-    train_loader: DataLoader
-    val_loader: DataLoader
-    train_meter: TrainMeter
-    val_meter: ValMeter
-    watch: LossWatch
-    checkpointer: Checkpointer
-    mix: MixUp | None
-    figures: dict[str, float | None]
-    writer: TensorboardWriter | None = None
-    broken: BrokenVideos = field(default_factory=BrokenVideos)
-    last_stats: dict[str, Any] = field(default_factory=dict)
-    epoch_minutes: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.model = build_model(cfg)
         self.module = unwrap(self.model)
         self.device = next(self.module.parameters()).device
-        self.optimizer = self.stepper.optimizer
+        _check_ahead(cfg, self.module)
+        self.gflops = describe_model(cfg, self.module)
+        names = class_names(cfg, self.module)
+        self.loss: Loss = build_loss(cfg)
+        self.mix = _build_mix(cfg, cfg.MODEL.NUM_CLASSES or len(names))
+
+        self.train_loader = construct_loader(cfg, "train")
+        self.val_loader = construct_loader(cfg, "val")
+        check_same_data("training", self.train_loader.dataset)
+        check_same_data("validation", self.val_loader.dataset)
         self.iters = len(self.train_loader)
-        self.max_epoch: int = self.cfg.SOLVER.MAX_EPOCH
+        self.max_epoch: int = cfg.SOLVER.MAX_EPOCH
+
+        self.optimizer = construct_optimizer(self.model, cfg)
+        accumulation = cfg.TRAIN.ACCUMULATION_STEPS
+        self.stepper = Stepper.from_cfg(cfg, self.model, self.optimizer, accumulation)
+        self.schedule = Schedule.from_cfg(cfg)
+
         self.progress = Progress(iters=self.iters)
-        self.ranks = RankState(self.broken)
-        self.display = display_mode(self.cfg)
-        self.output_dir = Path(self.cfg.OUTPUT_DIR)
+        self.ranks = RankState()
+        self.output_dir = Path(cfg.OUTPUT_DIR)
+        keep_last = cfg.TRAIN.KEEP_LAST
+        self.checkpointer = Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK, keep_last=keep_last)
+
+        self.train_meter = TrainMeter.from_cfg(cfg, self.iters)
+        self.val_meter = ValMeter.from_cfg(cfg, len(self.val_loader))
+        dataset = self.train_loader.dataset
+        self.watch = LossWatch(
+            # No cycle back to the job: its loading processes end with the last reference to it.
+            lambda index: name_of_clip(dataset, index),
+            explosion_factor=cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR,
+        )
+        self.display = display_mode(cfg)
+        self.writer = open_writer(cfg, names)
+        self.last_stats: dict[str, Any] = {}
+        self.epoch_minutes: list[float] = []
+        _announce_batch(self)
 
     def set_lr(self, epoch: int, iteration: int) -> float:
         """Set and return the rate of a micro-step."""
@@ -107,7 +120,7 @@ class Job:
             if not by_sampler and position < skip:
                 continue
             batch = as_batch(item).to(self.device)
-            self.broken.note(batch.meta.get("broken", []))
+            self.ranks.note(batch.meta.get("broken", []))
             if mixed and self.mix is not None:
                 batch.inputs[0], batch.labels = self.mix(batch.inputs[0], batch.labels)
             yield batch
@@ -143,46 +156,6 @@ class Job:
         if self.stepper.carry:
             state["left_over_gradients"] = self.stepper.left_over()
         return state
-
-
-def build_job(cfg: Any) -> Job:
-    """Put a training together from ``cfg``: nothing is loaded or computed yet.
-
-    Raises:
-        UsageError, DataError: impossible settings, missing texts, weights or lists.
-    """
-    model = build_model(cfg)
-    _check_ahead(cfg, unwrap(model))
-    figures = describe_model(cfg, unwrap(model))
-    names = class_names(cfg, unwrap(model))
-    loss = build_loss(cfg)
-    train_loader = construct_loader(cfg, "train")
-    val_loader = construct_loader(cfg, "val")
-    check_same_data("training", train_loader.dataset)
-    check_same_data("validation", val_loader.dataset)
-    optimizer = construct_optimizer(model, cfg)
-    stepper = Stepper.from_cfg(cfg, model, optimizer, cfg.TRAIN.ACCUMULATION_STEPS)
-    job = Job(
-        cfg=cfg,
-        model=model,
-        loss=loss,
-        stepper=stepper,
-        schedule=Schedule.from_cfg(cfg),
-        train_loader=train_loader,
-        val_loader=val_loader,
-        train_meter=TrainMeter.from_cfg(cfg, len(train_loader)),
-        val_meter=ValMeter.from_cfg(cfg, len(val_loader)),
-        watch=LossWatch(
-            lambda index: name_of_clip(train_loader.dataset, index),
-            explosion_factor=cfg.TRAIN.KILL_LOSS_EXPLOSION_FACTOR,
-        ),
-        checkpointer=Checkpointer(cfg.OUTPUT_DIR, task=cfg.TASK, keep_last=cfg.TRAIN.KEEP_LAST),
-        mix=_build_mix(cfg, cfg.MODEL.NUM_CLASSES or len(names)),
-        figures=figures,
-        writer=open_writer(cfg, names),
-    )
-    _announce_batch(job)
-    return job
 
 
 def _check_ahead(cfg: Any, model: nn.Module) -> None:

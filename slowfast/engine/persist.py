@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from slowfast.engine.job import Job
@@ -15,31 +14,23 @@ from slowfast.utils.logging import get_logger
 logger = get_logger(__name__)
 
 
-def save_epoch(job: Job, state: dict[str, Any]) -> Path | None:
-    """Save ``state`` (from ``job.capture()``) after a whole epoch; the first rank writes."""
-    if not du.is_root_proc():
-        return None
-    return job.checkpointer.save(state, epoch=job.progress.epoch)
+def save(job: Job, state: dict[str, Any] | None = None, *, best: bool = False) -> str:
+    """Save the training where it stands; every rank calls it and the first one writes.
 
+    Args:
+        job: the training.
+        state: what ``job.capture()`` gave before; by default it is taken now.
+        best: as the weights of the best validation so far.
 
-def save_within_epoch(job: Job) -> Path | None:
-    """Save in the middle of an epoch; every rank calls it, the first one writes."""
-    state = job.capture()
-    if not du.is_root_proc():
-        return None
-    return job.checkpointer.save(state, epoch=job.progress.epoch, iteration=job.progress.iteration)
-
-
-def saved_where(path: Path | None) -> str:
-    """Return what an interrupted rank says about the checkpoint; only the first one knows it."""
-    return f"saved {path or 'by the first rank'}; the same command continues"
-
-
-def save_best(job: Job) -> None:
-    """Save the weights of the best validation so far; every rank calls it."""
-    state = job.capture()
+    Returns:
+        What an interrupted rank says about the checkpoint; only the first one knows its name.
+    """
+    state = job.capture() if state is None else state
+    path, at = None, job.progress
     if du.is_root_proc():
-        job.checkpointer.save(state, epoch=job.progress.epoch, best=True)
+        within = at.iteration or None
+        path = job.checkpointer.save(state, epoch=at.epoch, iteration=within, best=best)
+    return f"saved {path or 'by the first rank'}; the same command continues"
 
 
 def resume_or_initialise(job: Job) -> bool:

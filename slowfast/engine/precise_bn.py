@@ -40,8 +40,10 @@ def recompute_statistics(
     """
     layers = measurable_batch_norms(model)
     momenta = [layer.momentum for layer in layers]
-    sums = [torch.zeros(2, layer.num_features, dtype=torch.float64) for layer in layers]
-    count = torch.zeros((), dtype=torch.float64)
+    device = next(model.parameters()).device
+    # of each layer the mean and the second moment, and how many batches they are the sums of
+    sums = [torch.zeros(2, n.num_features, dtype=torch.float64, device=device) for n in layers]
+    count = torch.zeros(1, dtype=torch.float64, device=device)
     for layer in layers:
         layer.momentum = 1.0  # the running statistics are then those of the last batch
     try:
@@ -50,22 +52,18 @@ def recompute_statistics(
             count += 1
             for layer, total in zip(layers, sums):
                 mean, variance = _statistics(layer)
-                total += torch.stack([mean, variance + mean.square()])
+                total += torch.stack([mean.double(), variance.double() + mean.double().square()])
     finally:
         for layer, momentum in zip(layers, momenta):
             layer.momentum = momentum
-    device = next(model.parameters()).device
+    du.all_reduce([*sums, count], average=False)
     for layer, total in zip(layers, sums):
-        shared = torch.cat([total.flatten(), count.view(1)]).to(device)
-        du.all_reduce([shared], average=False)
-        mean, second = (shared[:-1] / shared[-1]).view(2, -1)
-        assert layer.running_mean is not None
-        assert layer.running_var is not None
-        layer.running_mean.copy_(mean)
-        layer.running_var.copy_(second - mean.square())
+        mean, second = total / count
+        for statistic, value in zip(_statistics(layer), (mean, second - mean.square())):
+            statistic.copy_(value)
 
 
 def _statistics(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
     assert layer.running_mean is not None
     assert layer.running_var is not None
-    return layer.running_mean.double().cpu(), layer.running_var.double().cpu()
+    return layer.running_mean, layer.running_var

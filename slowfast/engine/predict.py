@@ -51,12 +51,7 @@ def predict(
     videos = VideoList([str(path) for path in paths], np.zeros(len(paths), dtype=np.int64))
     dataset = VideoDataset(**dataset_arguments(cfg, "test", videos=videos))
     views = dataset.num_clips_per_video
-    scorer = Scorer(
-        model,
-        space=cfg.TEST.ENSEMBLE_SPACE,
-        method=cfg.DATA.ENSEMBLE_METHOD,
-        multi_label=cfg.DATA.MULTI_LABEL,
-    )
+    scorer = Scorer.from_cfg(cfg, model)
     for video, path in enumerate(videos.paths):
         first = video * views
         batch = as_batch(collate(dataset.__getitems__(range(first, first + views))))

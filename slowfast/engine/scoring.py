@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,17 @@ class Scorer:
         if self.features:
             _check_features(model, method)
             self.keep_views = not self.averages
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, model: nn.Module, *, restrict: bool = False) -> Scorer:
+        """Return the scorer that the options of the test ask for."""
+        return cls(
+            model,
+            space=cfg.TEST.ENSEMBLE_SPACE,
+            method=cfg.DATA.ENSEMBLE_METHOD,
+            multi_label=cfg.DATA.MULTI_LABEL,
+            restrict=restrict,
+        )
 
     def ensemble(self, num_videos: int, num_views: int) -> ViewEnsemble:
         """Return what is to be updated with the outputs of these views."""

@@ -11,11 +11,17 @@ from torch.utils.data import Dataset
 
 from slowfast.checkpoint.adapters import check_kind
 from slowfast.config.arch import frame_size
+from slowfast.config.load import override
+from slowfast.config.node import CfgNode
 from slowfast.engine.run import prepare_output
 from slowfast.errors import UsageError
+from slowfast.models.build import unwrap
 from slowfast.utils import distributed as du
-from slowfast.utils.misc import load_class_names, log_model_info
+from slowfast.utils.logging import get_logger
+from slowfast.utils.misc import count_flops, gpu_mem_usage, load_class_names, params_count
 from slowfast.utils.rng import seed_everything
+
+logger = get_logger(__name__)
 
 
 def prepare(cfg: Any) -> None:
@@ -33,28 +39,47 @@ def prepare(cfg: Any) -> None:
     torch.backends.cudnn.benchmark = not cfg.DETERMINISTIC
 
 
+def with_views(cfg: CfgNode, clips: int) -> CfgNode:
+    """Return a frozen copy of ``cfg`` that tests with ``clips`` temporal clips per video."""
+    return override(cfg, {"TEST.NUM_ENSEMBLE_VIEWS": clips, "TEST.NUM_TEMPORAL_CLIPS": []})
+
+
 def display_mode(cfg: Any) -> str:
     """Return LOG.PROGRESS for the first rank and "none" for the others."""
     return cfg.LOG.PROGRESS if du.is_root_proc() else "none"
 
 
-def describe_model(cfg: Any, model: nn.Module) -> dict[str, float | None]:
-    """Log the model's size and work, on the first rank only, and return the figures.
+def describe_model(cfg: Any, model: nn.Module) -> float:
+    """Log the model, its size and its work, on the first rank only.
 
     Args:
         cfg: reads LOG_MODEL_INFO, MODEL.ARCH and its pathways, DATA.NUM_FRAMES and crop size.
-        model: not wrapped for several processes.
+        model: the model; a wrapper for several processes is looked through, since one process
+            alone calls it here.
+
+    Returns:
+        The multiply-adds of the image side on one clip, in 1e9; 0.0 where they were not counted.
     """
     if not cfg.LOG_MODEL_INFO or not du.is_root_proc():
-        return {}
+        return 0.0
+    model = unwrap(model)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    logger.info(f"Model:\n{model}")
+    logger.info(f"Params: {params_count(model):,}  trainable: {trained:,}")
+    logger.info(f"Mem: {gpu_mem_usage():.3f} G")
     if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH:
-        return log_model_info(model)
+        return 0.0
     device = next(model.parameters()).device
     clip = torch.zeros(1, 3, cfg.DATA.NUM_FRAMES, *frame_size(cfg), device=device)
     encoder, towers = getattr(model, "encoder", None), getattr(model, "clip", None)
-    if encoder is None or towers is None:
-        return log_model_info(model, [clip])
-    return log_model_info(model, [clip], encode_image=lambda x: encoder(towers, x))
+
+    def image_side(x: torch.Tensor) -> Any:
+        return model([x]) if encoder is None or towers is None else encoder(towers, x)
+
+    flops = count_flops(model, image_side, [clip])
+    if flops:
+        logger.info(f"Flops: {flops:.3f} G")
+    return flops
 
 
 def check_test_size(cfg: Any, model: nn.Module) -> None:
@@ -80,7 +105,7 @@ def video_paths(dataset: Dataset) -> Sequence[str]:
 
 def name_of_clip(dataset: Dataset, index: int) -> str:
     """Return clip ``index`` with its video's path, as far as the data set tells it."""
-    paths = getattr(getattr(dataset, "videos", None), "paths", ())
+    paths = video_paths(dataset)
     video = index // getattr(dataset, "num_clips_per_video", 1)
     return f"{index} ({paths[video]})" if video < len(paths) else str(index)
 

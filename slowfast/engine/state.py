@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from slowfast.utils import distributed as du
@@ -42,45 +42,27 @@ class Progress:
             )
 
 
-@dataclass
-class BrokenVideos:
-    """Unreadable videos that this rank's loader replaced in the current epoch: path to reason."""
+class RankState:
+    """What differs between ranks: random generators, and unreadable videos.
 
-    reasons: dict[str, str] = field(default_factory=dict)
+    ``broken`` are those that this rank's loader replaced in the current epoch: path to reason.
+    """
+
+    def __init__(self) -> None:
+        self.broken: dict[str, str] = {}
 
     def note(self, broken: list[tuple[str, str]]) -> None:
         """Take in a batch's ``meta["broken"]``."""
-        self.reasons.update((str(path), str(reason)) for path, reason in broken)
+        self.broken.update((str(path), str(reason)) for path, reason in broken)
 
-    def of_all_ranks(self) -> dict[str, str]:
+    def broken_of_all(self) -> dict[str, str]:
         """Return the broken videos of all ranks, sorted by path; every rank calls it."""
-        found: dict[str, str] = {}
-        for part in du.all_gather_object(self.reasons):
-            found.update(part)
-        return dict(sorted(found.items()))
-
-    def state_dict(self) -> dict[str, str]:
-        """Return this rank's part."""
-        return dict(self.reasons)
-
-    def load_state_dict(self, state: Mapping[str, str]) -> None:
-        """Continue a part."""
-        self.reasons = dict(state)
-
-
-class RankState:
-    """What differs between ranks, as one list over them: generators and broken videos.
-
-    Args:
-        broken: this rank's broken videos.
-    """
-
-    def __init__(self, broken: BrokenVideos) -> None:
-        self.broken = broken
+        found = [pair for part in du.all_gather_object(self.broken) for pair in part.items()]
+        return dict(sorted(found))
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return the state of every rank, in rank order; every rank calls it."""
-        mine = {"generators": RngState().state_dict(), "broken": self.broken.state_dict()}
+        mine = {"generators": RngState().state_dict(), "broken": dict(self.broken)}
         return du.all_gather_object(mine)
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
@@ -93,7 +75,7 @@ class RankState:
             return
         mine = states[du.get_rank()]
         RngState().load_state_dict(mine["generators"])
-        self.broken.load_state_dict(mine["broken"])
+        self.broken = dict(mine["broken"])
 
 
 @contextmanager

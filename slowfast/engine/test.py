@@ -16,9 +16,16 @@ from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch
 from slowfast.engine.facts import describe_test
 from slowfast.engine.figures import open_writer, plot_scores
-from slowfast.engine.result_files import log_result, write_result
+from slowfast.engine.report import log_result, write_result
 from slowfast.engine.scoring import Scorer, chunks, reported
-from slowfast.engine.setup import class_names, describe_model, display_mode, prepare, video_paths
+from slowfast.engine.setup import (
+    class_names,
+    describe_model,
+    display_mode,
+    prepare,
+    video_paths,
+    with_views,
+)
 from slowfast.engine.weights import load_test_weights
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.half_class import half_class
@@ -51,7 +58,7 @@ def test(cfg: Any) -> dict[str, Any]:
     """
     prepare(cfg)
     model = unwrap(build_model(cfg))
-    figures = describe_model(cfg, model)
+    gflops = describe_model(cfg, model)
     weights = load_test_weights(cfg, model)
     names = class_names(cfg, model)
     writer = open_writer(cfg, names)
@@ -80,7 +87,7 @@ def test(cfg: Any) -> dict[str, Any]:
         space, multi_label = cfg.TEST.ENSEMBLE_SPACE, cfg.DATA.MULTI_LABEL
         shown = reported(scores, space, multi_label=multi_label)
         write_result(folder, cfg, result, shown, names, paths)
-        log_result(result, figures, model)
+        log_result(result, gflops, model)
         plot_scores(writer, scores, clips)
     return finish(cfg, results)
 
@@ -92,16 +99,6 @@ def result_folder(cfg: Any, clips: int | None) -> Path:
     """Return OUTPUT_DIR, or below it the folder of one of several view counts."""
     folder = Path(cfg.OUTPUT_DIR)
     return folder if clips is None else folder / f"views_{clips}x{cfg.TEST.NUM_SPATIAL_CROPS}"
-
-
-def with_views(cfg: Any, clips: int) -> Any:
-    """Return a frozen copy of ``cfg`` that tests with ``clips`` temporal clips per video."""
-    copy = cfg.clone()
-    copy.defrost()
-    copy.TEST.NUM_ENSEMBLE_VIEWS = clips
-    copy.TEST.NUM_TEMPORAL_CLIPS = []
-    copy.freeze()
-    return copy
 
 
 def score_videos(
@@ -120,13 +117,7 @@ def score_videos(
             f"TEST.DATASET {cfg.TEST.DATASET} has {clips} clips, which is no multiple of "
             f"NUM_ENSEMBLE_VIEWS x NUM_SPATIAL_CROPS = {views}: its num_videos must count clips"
         )
-    scorer = Scorer(
-        model,
-        space=cfg.TEST.ENSEMBLE_SPACE,
-        method=cfg.DATA.ENSEMBLE_METHOD,
-        multi_label=cfg.DATA.MULTI_LABEL,
-        restrict=cfg.TEST.HALF_CLASS_DRAWS > 0,
-    )
+    scorer = Scorer.from_cfg(cfg, model, restrict=cfg.TEST.HALF_CLASS_DRAWS > 0)
     ensemble = scorer.ensemble(clips // views, views)
     share = max(1, cfg.TEST.BATCH_SIZE // processes_here(cfg))
     meter = TestMeter.from_cfg(cfg, len(loader))
@@ -158,10 +149,10 @@ def further_measures(cfg: Any, scores: VideoScores) -> dict[str, Any]:
     ``map_of`` says which rule made the mean average precision: two rules do not compare. Neither is
     there without a scored video.
     """
-    ids, out = scores.scored, dict[str, Any]()
-    if not len(ids):
+    out: dict[str, Any] = {}
+    table, labels = scores.of_scored()
+    if not len(labels):
         return out
-    table, labels = scores.scores[ids], scores.labels[ids]
     if rule := cfg.TEST.MAP:
         probabilities = table if cfg.TEST.ENSEMBLE_SPACE == "prob" else table.double().softmax(1)
         double = rule == "double_softmax"
@@ -169,7 +160,7 @@ def further_measures(cfg: Any, scores: VideoScores) -> dict[str, Any]:
         out |= {"map": value, "map_of": rule}
     if draws := cfg.TEST.HALF_CLASS_DRAWS:
         out["half_class"] = half_class(
-            table, labels, draws, restrict=lambda columns: scores.restricted(columns)[ids]
+            table, labels, draws, restrict=lambda columns: scores.restricted(columns)[scores.scored]
         )
     return out
 

@@ -12,14 +12,8 @@ from slowfast.datasets.loader import shuffle_dataset
 from slowfast.engine.batches import training_errors
 from slowfast.engine.figures import plot_validation
 from slowfast.engine.interrupt import StopRequest
-from slowfast.engine.job import Job, build_job
-from slowfast.engine.persist import (
-    resume_or_initialise,
-    save_best,
-    save_epoch,
-    save_within_epoch,
-    saved_where,
-)
+from slowfast.engine.job import Job
+from slowfast.engine.persist import resume_or_initialise, save
 from slowfast.engine.precise_bn import measurable_batch_norms, recompute_statistics
 from slowfast.engine.report import broken_videos, failed_in_validation, summary
 from slowfast.engine.setup import prepare
@@ -46,7 +40,7 @@ def train(cfg: Any) -> dict[str, Any]:
         UsageError, DataError: impossible settings; missing or broken data.
     """
     prepare(cfg)
-    job = build_job(cfg)
+    job = Job(cfg)
     owes_evaluation = resume_or_initialise(job)
     with StopRequest(job.device) as stop:
         if owes_evaluation:
@@ -63,7 +57,7 @@ def train_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
     first = progress.iteration
     if first == 0:
         meter.reset()
-        job.broken.reasons.clear()
+        job.ranks.broken.clear()
     job.model.train()
     batches = job.batches(epoch, skip=first)
     title = f"epoch {epoch + 1}/{job.max_epoch}"
@@ -85,8 +79,7 @@ def train_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
             stepped = step.grad_norm is not None
             if stepped and progress.iteration < job.iters and stop.agreed():
                 job.watch.flush()
-                path = save_within_epoch(job)
-                raise Interrupted(stop.message(saved_where(path)))
+                raise Interrupted(stop.message(save(job)))
             meter.iter_tic()
     job.watch.flush()
     progress.epoch, progress.iteration = epoch + 1, 0
@@ -109,11 +102,9 @@ def train_step(job: Job, batch: VideoBatch, iteration: int) -> MicroStep:
 
 def record(job: Job, step: MicroStep, batch: VideoBatch, lr: float) -> None:
     """Hand what was measured to the meter, as tensors: nothing waits for the device here."""
-    errors = training_errors(step.output, batch.labels)
+    top1, top5 = training_errors(step.output, batch.labels)
     terms = step.terms if len(step.terms) > 1 else None
-    job.train_meter.update_stats(
-        errors.top1, errors.top5, step.loss, lr, step.grad_norm, len(batch), terms
-    )
+    job.train_meter.update_stats(top1, top5, step.loss, lr, step.grad_norm, len(batch), terms)
 
 
 def finish_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
@@ -122,16 +113,16 @@ def finish_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
     A stop that was asked for meanwhile saves first; the evaluation is made up for on resuming.
     """
     job.train_meter.log_epoch_stats(epoch)
-    job.epoch_minutes.append(job.train_meter.clock.total / 60)
+    job.epoch_minutes.append(job.train_meter.total / 60)
     broken_videos(job, epoch)
     saving, evaluating = job.due(epoch)
     if job.cfg.BN.USE_PRECISE_STATS and (saving or evaluating):
         measure_batch_norms(job, epoch)
     stopping = stop.agreed()
     if saving or stopping:
-        path = save_epoch(job, job.capture())
+        saved = save(job)
     if stopping:
-        raise Interrupted(stop.message(saved_where(path)))
+        raise Interrupted(stop.message(saved))
     if evaluating:
         evaluate_epoch(job, epoch, stop)
 
@@ -162,14 +153,11 @@ def evaluate_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
             stop.immediately(),
             progress_line(job.display, len(job.val_loader), title) as line,
         ):
-            job.last_stats = evaluate(
-                job.module, job.val_loader, job.val_meter, line, call=call_model, epoch=epoch
-            )
+            job.last_stats = evaluate(job.module, job.val_loader, job.val_meter, line, epoch=epoch)
     except Interrupted:
-        path = save_epoch(job, state)
-        raise Interrupted(stop.message(saved_where(path))) from None
+        raise Interrupted(stop.message(save(job, state))) from None
     failed_in_validation(job.last_stats.pop("failed"))
     job.log_scalars(job.last_stats, (epoch + 1) * job.iters)
     plot_validation(job.writer, job.val_meter, epoch)
     if job.cfg.TRAIN.SAVE_BEST and job.val_meter.improved:
-        save_best(job)
+        save(job, best=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,10 +11,9 @@ from torch.utils.data import DataLoader
 from slowfast.engine.batches import as_batch, as_logits, evaluation_loss
 from slowfast.evaluation.meters import ValMeter
 from slowfast.evaluation.metrics import topk_errors
-from slowfast.structures import ModelOutput, VideoBatch
+from slowfast.models.build import call_model
+from slowfast.structures import VideoBatch
 from slowfast.utils.progress import ProgressLine
-
-Call = Callable[[nn.Module, VideoBatch], ModelOutput]
 
 
 @torch.no_grad()
@@ -25,7 +23,6 @@ def evaluate(
     meter: ValMeter,
     progress: ProgressLine,
     *,
-    call: Call,
     epoch: int,
 ) -> dict[str, Any]:
     """Return the statistics of one validation; the model is in training mode afterwards.
@@ -39,7 +36,6 @@ def evaluate(
         loader: gives each video of this rank's share once.
         meter: takes the errors; ``improved`` says afterwards whether this was the best so far.
         progress: display.
-        call: runs the model on a batch.
         epoch: for the log, from 0.
     """
     device = next(model.parameters()).device
@@ -52,7 +48,7 @@ def evaluate(
         failed += batch.meta.get("failed", [])
         meter.data_toc()
         if len(batch):
-            scores = as_logits(call(model, batch).logits, multi_label=meter.multi_label)
+            scores = as_logits(call_model(model, batch).logits, multi_label=meter.multi_label)
             _measure(meter, scores, batch)
         meter.iter_toc()
         meter.log_iter_stats(epoch, iteration)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +21,7 @@ class LossError(SlowFastError):
     """The training loss became NaN or infinite, or exploded (exit code 1)."""
 
 
-@dataclass
-class _Pending:
+class _Pending(NamedTuple):
     loss: Tensor
     ready: torch.cuda.Event | None
     where: str
@@ -76,7 +75,7 @@ class LossWatch:
         if pending.ready is not None:
             pending.ready.synchronize()
         loss = float(pending.loss)
-        if loss != loss or abs(loss) == float("inf"):
+        if not math.isfinite(loss):
             self._stop(f"the loss is {loss}", pending)
         if self.explosion_factor > 0 and len(self.recent) == WINDOW:
             mean = sum(self.recent) / WINDOW

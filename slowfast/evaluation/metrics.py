@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,11 +70,6 @@ def class_accuracy(preds: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     correct = torch.zeros(num_classes, dtype=torch.float64).index_add_(0, labels.cpu(), hit.cpu())
     total = torch.bincount(labels.cpu(), minlength=num_classes).double()
     return correct / total * 100.0
-
-
-def mean_class_accuracy(preds: Tensor, labels: Tensor, num_classes: int) -> float:
-    """Return the mean of the per-class top-1 accuracies in percent, over classes with samples."""
-    return float(class_accuracy(preds, labels, num_classes).nanmean())
 
 
 def mean_average_precision(preds: Tensor, labels: Tensor) -> float:
@@ -165,7 +161,5 @@ def spread(values: Sequence[float]) -> Spread:
     count = len(values)
     if not count:
         raise UsageError("mean and deviation of no values: give at least one result")
-    mean = math.fsum(values) / count
-    squares = math.fsum((value - mean) ** 2 for value in values)
-    sample = math.sqrt(squares / (count - 1)) if count > 1 else math.nan
-    return Spread(mean, math.sqrt(squares / count), sample, count)
+    sample = float(np.std(values, ddof=1)) if count > 1 else math.nan
+    return Spread(float(np.mean(values)), float(np.std(values)), sample, count)

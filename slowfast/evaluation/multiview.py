@@ -5,14 +5,13 @@ Shapes: B clips of a batch, V videos, K classes; R values of one row (K, or what
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from slowfast.errors import DataError, UsageError
 from slowfast.utils import distributed as du
@@ -20,8 +19,6 @@ from slowfast.utils.logging import get_logger
 
 SPACES = ("prob", "logit", "feature")
 METHODS = ("sum", "max")
-FOLD_ROWS = 4096
-FUSED_VIDEOS = 256  # of kept views at a time
 logger = get_logger(__name__)
 
 
@@ -54,16 +51,13 @@ class KeptViews:
 
         Videos without a view get 0.
         """
-        rows = self.rows if columns is None else self.rows[..., columns]
-        pairs = zip(rows.split(FUSED_VIDEOS), self.seen.split(FUSED_VIDEOS))
-        return torch.cat([self._fuse(*pair) for pair in pairs])
-
-    def _fuse(self, rows: Tensor, seen: Tensor) -> Tensor:
-        seen = seen.view(*seen.shape, *[1] * (rows.ndim - 2))
-        rows = to_space(rows, self.space, multi_label=self.multi_label).double()
-        if self.method == "sum":
-            return ((rows * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)).float()
-        return rows.masked_fill(~seen, -torch.inf).amax(dim=1).masked_fill(~seen.any(1), 0).float()
+        which: Any = ... if columns is None else (..., columns)
+        out = torch.zeros_like(self.rows[:, 0][which])
+        for video in self.seen.any(dim=1).nonzero().flatten().tolist():
+            own = self.rows[video, self.seen[video]][which]
+            own = to_space(own, self.space, multi_label=self.multi_label)
+            out[video] = _fuse(own, self.method)
+        return out
 
 
 @dataclass
@@ -101,6 +95,11 @@ class VideoScores:
             usable[video.video] = False
         return usable.nonzero().flatten()
 
+    def of_scored(self) -> tuple[Tensor, Tensor]:
+        """Return scores and labels of the videos with a score."""
+        ids = self.scored
+        return self.scores[ids], self.labels[ids]
+
     @property
     def incomplete(self) -> list[int]:
         """Ids of videos that neither failed nor delivered all their views."""
@@ -108,14 +107,6 @@ class VideoScores:
         for video in self.failed:
             short[video.video] = False
         return short.nonzero().flatten().tolist()
-
-
-class _Clips(NamedTuple):
-    """Rows that were delivered: clip ids B, values B x R, labels B or B x K."""
-
-    clip: Tensor
-    rows: Tensor
-    labels: Tensor
 
 
 def to_space(outputs: Tensor, space: str, *, multi_label: bool) -> Tensor:
@@ -134,8 +125,9 @@ class ViewEnsemble:
     """Sum or maximum over the views of each video, keyed by clip and video id.
 
     A clip's id is its index in the expanded data set: video = index div views. Delivering a clip
-    twice (a sampler that pads, two ranks with the same clip) changes nothing. Rows are added in the
-    order of their ids in float64, so that the result does not depend on batches or processes.
+    twice (a sampler that pads, two ranks with the same clip) changes nothing. A video is summed up
+    as soon as its last view is here, in the order of the views and in float64: memory stays that of
+    one row a video, and the result does not depend on batches or processes.
 
     Args:
         num_videos: videos of the list.
@@ -166,12 +158,12 @@ class ViewEnsemble:
         self.num_videos, self.num_views = num_videos, num_views
         self.space, self.method, self.multi_label = space, method, multi_label
         self.keep_views = keep_views
-        self._way = "keep" if keep_views else method
         self._shape: tuple[int, ...] = ()
-        self._pending: list[_Clips] = []
-        self._num_pending = 0
-        self._folded: list[_Clips] = []  # one row per finished video
-        self._done = torch.zeros(num_videos, dtype=torch.bool)
+        self._views: dict[int, Tensor] = {}  # by clip, of videos that wait for others
+        self._done: dict[int, Tensor] = {}  # by video
+        self._labels: dict[int, Tensor] = {}  # by video
+        self._counts = [0] * num_videos
+        self._torn: set[int] = set()  # videos whose clips disagree about the label
         self._failed: dict[int, FailedVideo] = {}
 
     def update(self, outputs: Tensor, labels: Tensor, index: Tensor) -> None:
@@ -182,19 +174,26 @@ class ViewEnsemble:
             labels: int64 B, or multi-hot B x K.
             index: int64 B, the clips' positions in the expanded data set.
         """
-        index = index.detach().cpu().long()
+        clips = index.tolist()
         limit = self.num_videos * self.num_views
-        assert len(index) == len(outputs) == len(labels), "outputs, labels, index differ in number"
-        assert not len(index) or 0 <= int(index.min()) <= int(index.max()) < limit, (
+        assert len(clips) == len(outputs) == len(labels), "outputs, labels, index differ in number"
+        assert all(0 <= clip < limit for clip in clips), (
             f"clip index outside 0..{limit - 1} ({self.num_videos} videos x {self.num_views} views)"
         )
         space = "logit" if self.keep_views else self.space  # kept as they are
         rows = to_space(outputs, space, multi_label=self.multi_label)
         self._shape = tuple(rows.shape[1:])
-        self._pending.append(_Clips(index, rows.flatten(1), labels.detach().cpu()))
-        self._num_pending += len(index)
-        if self._num_pending >= FOLD_ROWS:
-            self._fold()
+        for clip, row, label in zip(clips, rows, labels.detach().cpu()):
+            video = clip // self.num_views
+            if clip in self._views or video in self._done:
+                continue
+            self._views[clip] = row
+            self._note_label(video, label)
+            self._counts[video] += 1
+            if self._counts[video] == self.num_views and not self.keep_views:
+                first = video * self.num_views
+                own = [self._views.pop(first + view) for view in range(self.num_views)]
+                self._done[video] = _fuse(torch.stack(own), self.method)
 
     def fail(self, failed: Iterable[tuple[int, str, int, str]]) -> None:
         """Note videos that could not be read: (clip index, path, label, reason) each."""
@@ -202,92 +201,72 @@ class ViewEnsemble:
             video = int(index) // self.num_views
             self._failed.setdefault(video, FailedVideo(video, str(path), int(label), str(reason)))
 
-    def _fold(self) -> None:
-        """Replace the rows of finished videos by one row each, so that memory stays bounded."""
-        if not self._pending:
-            return
-        clips = _distinct(self._pending, self._done, self.num_views)
-        video = clips.clip // self.num_views
-        finished = torch.bincount(video, minlength=self.num_videos) == self.num_views
-        ready = finished[video]
-        if ready.any():
-            self._folded.append(_reduce(_take(clips, ready), self.num_views, self._way))
-            self._done |= finished
-        self._pending = [_take(clips, ~ready)]
-        self._num_pending = len(self._pending[0].clip)
+    def _note_label(self, video: int, label: Tensor) -> None:
+        if not torch.equal(self._labels.setdefault(video, label), label):
+            self._torn.add(video)
 
     def gather(self) -> VideoScores:
         """Return the scores of all videos, on every rank; call it once, at the end, on every rank.
 
         Raises DataError when a video's clips disagree about its label.
         """
-        self._fold()
-        parts = du.all_gather_object((self._shape, self._folded, self._pending, self._failed))
+        tables = [_pack(table) for table in (self._done, self._views, self._labels)]
+        parts = du.all_gather_object((self._shape, tables, self._torn, self._failed))
+        done, views = ({k: v for part in parts for k, v in zip(*part[1][i])} for i in (0, 1))
+        for video, label in (pair for part in parts for pair in zip(*part[1][2])):
+            self._note_label(video, label)
+        if torn := self._torn.union(*(part[2] for part in parts)):
+            raise DataError(
+                f"video {min(torn)}: its clips carry different labels; "
+                "index must be the clip's position in the expanded data set"
+            )
         failed = {k: v for part in parts for k, v in part[3].items()}
         shape = next((part[0] for part in parts if part[0]), (0,))
-        table = _Table(self.num_videos, self.num_views, math.prod(shape), keep=self.keep_views)
-        for clips in (clips for part in parts for clips in part[1]):
-            table.put(clips, full=True)
-        pending = [clips for part in parts for clips in part[2]]
-        if pending:
-            rest = _distinct(pending, table.counts == self.num_views, self.num_views)
-            if len(rest.clip):
-                table.put(_reduce(rest, self.num_views, self._way), full=False)
-                table.count(rest.clip // self.num_views)
-        scores, kept = self._put_together(table, shape)
+        scores, counts, kept = self._put_together(done, views, shape)
         lost = [failed[video] for video in sorted(failed)]
-        out = VideoScores(scores, table.known_labels(), table.counts, self.num_views, lost, kept)
+        out = VideoScores(scores, self._label_table(), counts, self.num_views, lost, kept)
         _report_incomplete(out)
         return out
 
     def _put_together(
-        self, table: _Table, shape: tuple[int, ...]
-    ) -> tuple[Tensor, KeptViews | None]:
-        """Return means or maxima in float32 and the kept views."""
-        if not self.keep_views:
-            counts = table.counts.clamp(min=1).double().unsqueeze(1)
-            rows = table.rows / counts if self.method == "sum" else table.rows
-            return rows.float().view(len(rows), *shape), None
-        rows = table.rows.view(self.num_videos, self.num_views, -1)
-        kept = KeptViews(
-            rows[..., 1:].unflatten(2, shape),
-            rows[..., 0].bool(),
-            self.space,
-            self.method,
-            self.multi_label,
-        )
-        return kept.fuse(), kept
+        self, done: dict[int, Tensor], views: dict[int, Tensor], shape: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor, KeptViews | None]:
+        """Return means or maxima, numbers of views, and the kept views."""
+        if self.keep_views:
+            rows = torch.zeros(self.num_videos * self.num_views, *shape)
+            seen = torch.zeros(len(rows), dtype=torch.bool)
+            for clip, row in views.items():
+                rows[clip], seen[clip] = row, True
+            rows, seen = (x.unflatten(0, (self.num_videos, self.num_views)) for x in (rows, seen))
+            kept = KeptViews(rows, seen, self.space, self.method, self.multi_label)
+            return kept.fuse(), seen.sum(dim=1), kept
+        scores = torch.zeros(self.num_videos, *shape)
+        counts = torch.zeros(self.num_videos, dtype=torch.int64)
+        for video, row in done.items():
+            scores[video], counts[video] = row, self.num_views
+        rest = sorted(clip for clip in views if clip // self.num_views not in done)
+        for video, clips in groupby(rest, key=lambda clip: clip // self.num_views):
+            own = torch.stack([views[clip] for clip in clips])
+            scores[video], counts[video] = _fuse(own, self.method), len(own)
+        return scores, counts, None
+
+    def _label_table(self) -> Tensor:
+        """Return the labels of all videos, -1 where no clip brought one."""
+        some = next(iter(self._labels.values()), torch.tensor(-1))
+        table = torch.full((self.num_videos, *some.shape), -1, dtype=some.dtype)
+        for video, label in self._labels.items():
+            table[video] = label
+        return table
 
 
-class _Table:
-    """One row per listed video."""
+def _fuse(rows: Tensor, method: str) -> Tensor:
+    """Return the mean (of "sum") or the maximum over a video's views M x R, float32."""
+    return rows.double().mean(dim=0).float() if method == "sum" else rows.amax(dim=0)
 
-    def __init__(self, num_videos: int, num_views: int, width: int, *, keep: bool) -> None:
-        wide, kind = ((1 + width) * num_views, torch.float32) if keep else (width, torch.float64)
-        self.rows = torch.zeros(num_videos, wide, dtype=kind)
-        self.counts = torch.zeros(num_videos, dtype=torch.int64)
-        self.labels: Tensor | None = None
-        self.num_views = num_views
 
-    def put(self, clips: _Clips, *, full: bool) -> None:
-        """Write reduced rows, whose ``clip`` is the video's id; a second copy changes nothing."""
-        self.rows[clips.clip] = clips.rows
-        if self.labels is None:
-            shape = (len(self.rows), *clips.labels.shape[1:])
-            self.labels = torch.full(shape, -1, dtype=clips.labels.dtype)
-        self.labels[clips.clip] = clips.labels
-        if full:
-            self.counts[clips.clip] = self.num_views
-
-    def count(self, video: Tensor) -> None:
-        """Add one view to each listed video."""
-        self.counts += torch.bincount(video, minlength=len(self.counts))
-
-    def known_labels(self) -> Tensor:
-        """Return the labels; -1 for every video if none delivered one."""
-        if self.labels is None:
-            return torch.full((len(self.counts),), -1, dtype=torch.int64)
-        return self.labels
+def _pack(table: dict[int, Tensor]) -> tuple[list[int], Tensor]:
+    """Return keys and values, these as one tensor: thousands of them pickle slowly."""
+    return list(table), torch.stack(list(table.values())) if table else torch.zeros(0)
 
 
 def _report_incomplete(videos: VideoScores) -> None:
@@ -299,51 +278,6 @@ def _report_incomplete(videos: VideoScores) -> None:
             f"{len(videos.incomplete)} videos without all their {videos.num_views} views; "
             f"video id (views): {shown}"
         )
-
-
-def _take(clips: _Clips, mask: Tensor) -> _Clips:
-    return _Clips(clips.clip[mask], clips.rows[mask], clips.labels[mask])
-
-
-def _distinct(parts: list[_Clips], done: Tensor, num_views: int) -> _Clips:
-    """Return all parts as one, sorted by clip id, without copies and without videos in ``done``."""
-    index = torch.cat([part.clip for part in parts])
-    order = index.argsort(stable=True)
-    index = index[order]
-    fresh = torch.ones_like(index, dtype=torch.bool)
-    fresh[1:] = index[1:] != index[:-1]
-    keep = order[fresh & ~done[index // num_views]]
-    rows = torch.cat([part.rows for part in parts])
-    labels = torch.cat([part.labels for part in parts])
-    return _Clips(torch.cat([part.clip for part in parts])[keep], rows[keep], labels[keep])
-
-
-def _reduce(clips: _Clips, num_views: int, way: str) -> _Clips:
-    """Return one row per video of ``clips``, which are sorted by id, and its label.
-
-    The row is the "sum" or "max" over its clips, or with "keep" all of them, one after the other at
-    the place of their view, each behind a 1 (0 where the view is missing).
-    """
-    video, position = (clips.clip // num_views).unique(return_inverse=True)
-    labels = clips.labels[torch.searchsorted(position, torch.arange(len(video)))]
-    differs = (labels[position] != clips.labels).reshape(len(position), -1).any(dim=1)
-    if differs.any():
-        raise DataError(
-            f"video {int(clips.clip[differs][0]) // num_views}: its clips carry different labels; "
-            "index must be the clip's position in the expanded data set"
-        )
-    if way == "keep":
-        kept = torch.zeros(len(video), num_views, 1 + clips.rows.shape[1])
-        kept[position, clips.clip % num_views] = functional.pad(clips.rows, (1, 0), value=1.0)
-        return _Clips(video, kept.flatten(1), labels)
-    rows = clips.rows.double()
-    shape = (len(video), rows.shape[1])
-    if way == "sum":
-        total = torch.zeros(shape, dtype=torch.float64).index_add_(0, position, rows)
-    else:
-        total = torch.full(shape, -torch.inf, dtype=torch.float64)
-        total.scatter_reduce_(0, position.unsqueeze(1).expand_as(rows), rows, "amax")
-    return _Clips(video, total, labels)
 
 
 def describe_failures(failed: list[FailedVideo], limit: int = 10) -> list[str]:

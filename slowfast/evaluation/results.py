@@ -14,8 +14,8 @@ import pickle
 import platform
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,29 +42,19 @@ def atomic_write(path: str | Path, content: str | bytes) -> Path:
     Raises SlowFastError with one line (disk full, no permission); nothing is left behind then.
     """
     path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
-    temporary = ""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        _open_to_readers(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise SlowFastError(f"cannot write {path}: {error.strerror or error}") from error
     return path
-
-
-def _open_to_readers(path: str) -> None:
-    """Give a file made by mkstemp (owner only) the rights that an ordinary new file has."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)
 
 
 def to_plain(value: Any) -> Any:
@@ -99,13 +89,12 @@ def summarize(
     Keys: ``top<k>``, ``mean_class`` and ``per_class`` (None for a class without videos), or ``map``
     for multi-hot labels; ``num_videos_listed``, ``num_videos_scored``, ``failed``, ``incomplete``.
     """
-    ids = videos.scored
-    scores, labels = videos.scores[ids], videos.labels[ids]
+    scores, labels = videos.of_scored()
     num_classes = scores.shape[1]
     names = _names(class_names, num_classes)
     out: dict[str, Any] = {
         "num_videos_listed": len(videos.counts),
-        "num_videos_scored": len(ids),
+        "num_videos_scored": len(labels),
         "num_views": videos.num_views,
         "failed": [video._asdict() for video in videos.failed],
         "incomplete": videos.incomplete,
@@ -113,7 +102,7 @@ def summarize(
     }
     if labels.ndim == 2:
         return {**out, "map": mean_average_precision(scores, labels)}
-    if not len(ids):
+    if not len(labels):
         return {**out, **{f"top{k}": math.nan for k in ks}, "mean_class": math.nan, "per_class": {}}
     for k, value in zip(ks, topk_accuracies(scores, labels, ks)):
         out[f"top{k}"] = float(value)

@@ -55,6 +55,16 @@ def pick_backend(asked: str, *, cuda: bool) -> str:
     return name
 
 
+def require_gpus(needed: int, asked: int = 0) -> None:
+    """Raise UsageError when this machine has less than ``needed`` GPUs (of ``asked`` in all)."""
+    count = torch.cuda.device_count()
+    if count < needed:
+        raise UsageError(
+            f"NUM_GPUS is {asked or needed}, but this machine has {count} CUDA devices; "
+            "set NUM_GPUS to what is there (0 = CPU)"
+        )
+
+
 def pick_device(member: Member) -> torch.device:
     """Return this process's device and make it the current one.
 
@@ -63,13 +73,9 @@ def pick_device(member: Member) -> torch.device:
     """
     if not member.cuda:
         return torch.device("cpu")
-    count = torch.cuda.device_count()
-    index = 0 if count == 1 and member.local_world_size > 1 else member.local_rank
-    if count == 0 or index >= count:
-        raise UsageError(
-            f"NUM_GPUS is {member.local_world_size}, but this machine has {count} CUDA devices; "
-            "set NUM_GPUS to what is there (0 = CPU)"
-        )
+    hidden = torch.cuda.device_count() == 1 and member.local_world_size > 1
+    index = 0 if hidden else member.local_rank
+    require_gpus(index + 1, asked=member.local_world_size)
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 
@@ -184,53 +190,36 @@ def membership(member: Member, fingerprint: str = "", *, keep: bool = False) -> 
         check_ranks_agree("the config", fingerprint)
         yield
         return
-    local = {"LOCAL_RANK": member.local_rank, "LOCAL_WORLD_SIZE": member.local_world_size}
-    before = {name: os.environ.get(name) for name in local}
-    os.environ.update({name: str(value) for name, value in local.items()})
+    device = pick_device(member)
+    store = open_store(member)
+    roll_call(store, member, fingerprint)
+    dist.init_process_group(
+        member.backend,
+        store=dist.PrefixStore("group", store),
+        rank=member.rank,
+        world_size=member.world_size,
+        timeout=timedelta(seconds=COLLECTIVE_SECONDS),
+        device_id=device if device.type == "cuda" else None,
+    )
+    du.set_local(member.local_rank, member.local_world_size)
     try:
-        device = pick_device(member)
-        store = open_store(member)
-        roll_call(store, member, fingerprint)
-        dist.init_process_group(
-            member.backend,
-            store=dist.PrefixStore("group", store),
-            rank=member.rank,
-            world_size=member.world_size,
-            timeout=timedelta(seconds=COLLECTIVE_SECONDS),
-            device_id=device if device.type == "cuda" else None,
-        )
-        try:
-            yield
-        except Interrupted:  # by agreement of all ranks: no collective is under way
-            _leave_at_exit(keep)
-            raise
-        _leave_at_exit(keep)
-        if not keep:
-            du.synchronize()
-            dist.destroy_process_group()
-    finally:
-        if not keep:
-            _restore(before)
+        yield
+    except Interrupted:  # by agreement of all ranks: no collective is under way
+        if keep:
+            atexit.register(_leave)
+        raise
+    if keep:
+        atexit.register(_leave)
+    else:
+        du.synchronize()
+        dist.destroy_process_group()
 
 
-def _leave_at_exit(keep: bool) -> None:
-    """Have a group that is kept closed before the interpreter goes.
+def _leave() -> None:
+    """Close a group that was kept, before the interpreter goes.
 
     A process that ends with gloo's threads running is now and then aborted, after all its work. One
     that fails does not close it: that would wait for collectives which nobody answers.
     """
-    if keep:
-        atexit.register(_leave)
-
-
-def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def _restore(before: dict[str, str | None]) -> None:
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

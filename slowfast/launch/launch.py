@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import torch
 import torch.distributed as dist
 
 from slowfast.config import LaunchFacts, launch_facts
 from slowfast.config.extensions import import_extensions
 from slowfast.errors import UsageError
-from slowfast.launch.group import Member, check_ranks_agree, membership, pick_backend
+from slowfast.launch.group import Member, check_ranks_agree, membership, pick_backend, require_gpus
 from slowfast.launch.processes import WorkerError, run_workers
 from slowfast.utils.logging import get_logger
 
@@ -41,7 +41,7 @@ def launch(cfg: Any, fn: Callable[[Any], Any], init_method: str | None = None) -
     facts = launch_facts(num_gpus=cfg.NUM_GPUS, num_shards=cfg.NUM_SHARDS, shard_id=cfg.SHARD_ID)
     cuda = cfg.NUM_GPUS > 0
     if cuda:
-        _require_gpus(1 if facts.is_worker else cfg.NUM_GPUS)
+        require_gpus(1 if facts.is_worker else cfg.NUM_GPUS)
     if facts.world_size == 1:
         return fn(cfg)
     backend = pick_backend(cfg.DIST_BACKEND, cuda=cuda)
@@ -57,27 +57,14 @@ def launch(cfg: Any, fn: Callable[[Any], Any], init_method: str | None = None) -
             extensions=extensions,
             fingerprint=_fingerprint(cfg),
         )
-    method = init_method or _meeting_point(facts, os.environ)
-    member = Member(
-        facts.rank,
-        facts.world_size,
-        facts.local_rank,
-        facts.local_world_size,
-        method,
-        backend,
-        cuda,
-    )
+    member = _member(facts, init_method or _meeting_point(facts, os.environ), backend, cuda)
     with membership(member, _fingerprint(cfg), keep=facts.is_worker):
         return fn(cfg)
 
 
-def _require_gpus(wanted: int) -> None:
-    count = torch.cuda.device_count()
-    if count < wanted:
-        raise UsageError(
-            f"NUM_GPUS is {wanted}, but this machine has {count} CUDA devices; "
-            "set NUM_GPUS to what is there (0 = CPU)"
-        )
+def _member(facts: LaunchFacts, init_method: str, backend: str, cuda: bool) -> Member:
+    place = (facts.rank, facts.world_size, facts.local_rank, facts.local_world_size)
+    return Member(*place, init_method, backend, cuda)
 
 
 def _fingerprint(cfg: Any) -> str:
@@ -151,39 +138,38 @@ def spawn(
         # Held open by this process: no port is free at one moment and taken at the next.
         store = dist.TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
         init_method = f"store://127.0.0.1:{store.port}"
-    first = Member(
-        facts.rank, facts.world_size, 0, facts.local_world_size, init_method, backend, cuda
-    )
+    first = _member(facts, init_method, backend, cuda)
     logger.info(
         f"starting {facts.local_world_size} processes ({backend}, {'GPU' if cuda else 'CPU'}), "
         f"{facts.world_size} in all"
     )
     return run_workers(
-        _as_member,
+        run_as_member,
         (first, fn, args, extensions, fingerprint),
         count=facts.local_world_size,
         first_rank=facts.rank,
     )
 
 
-def _as_member(
+def run_as_member(
     position: int,
     first: Member,
     fn: Callable[..., Any],
     args: tuple[Any, ...],
-    extensions: tuple[str, ...],
-    fingerprint: str,
+    extensions: tuple[str, ...] = (),
+    fingerprint: str = "",
 ) -> Any:
-    """Join the group as process ``position`` of this machine and run ``fn``."""
-    member = Member(
-        first.rank + position,
-        first.world_size,
-        position,
-        first.local_world_size,
-        first.init_method,
-        first.backend,
-        first.cuda,
-    )
+    """Join the group as process ``position`` of this machine, run ``fn(*args)`` and leave.
+
+    Args:
+        position: from 0 on this machine.
+        first: the place of this machine's first process.
+        fn: what to run.
+        args: its arguments.
+        extensions: files and modules to import before.
+        fingerprint: what must be equal on all machines.
+    """
+    member = replace(first, rank=first.rank + position, local_rank=position)
     import_extensions(extensions)
     with membership(member, fingerprint):
         return fn(*args)

@@ -8,22 +8,20 @@ run that was killed continues where it stopped when it is called again.
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slowfast.config import load_cfg
-from slowfast.config.paths import resolve_path
+from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.datasets.demo_actions import Sizes
 from slowfast.engine.run import run
-from slowfast.errors import UsageError
 from slowfast.evaluation.results import write_json
-from slowfast.studies.demo_data import draw_demo_data
+from slowfast.studies.demo_data import Say, demo_config, draw_demo_data
 from slowfast.studies.explain import Explainer, confident_videos, draw_explanation
+from slowfast.studies.records import epoch_lines, read_record
 from slowfast.text import load_classes
 
 PARTS = ("unseen", "seen")
@@ -66,7 +64,7 @@ class Demo:
     sizes: Sizes = field(default_factory=Sizes)
     opts: Sequence[str] = ()
     fresh: bool = False
-    say: Callable[[str], None] = lambda line: None
+    say: Say = lambda line: None
 
 
 class SeedResult(NamedTuple):
@@ -99,8 +97,6 @@ def run_demo(demo: Demo) -> DemoResult:
     draw_demo_data(demo.data, demo.sizes, output=demo.output, say=demo.say)
     results = [_finished(demo, seed) or _run_seed(demo, seed) for seed in demo.seeds]
     picture = seed_folder(demo, demo.seeds[0]) / "transport_plan.png"
-    if not picture.is_file():
-        demo.say("drawing the transport plans of one video of an unseen class")
     drawn = picture if picture.is_file() else _draw(demo, demo.seeds[0], picture)
     chance = {
         part: 100 / len(load_classes(_config(demo, f"test_{part}").TEXT.SUBSET)) for part in PARTS
@@ -139,15 +135,10 @@ def _settings(demo: Demo) -> dict[str, Any]:
 def _finished(demo: Demo, seed: int) -> SeedResult | None:
     """Return the results of a seed that has been run to its end; None if there is work left."""
     path = seed_folder(demo, seed) / "demo.json"
-    if not path.is_file():
+    found = read_record(path, _settings(demo))
+    if found is None:
         write_json(path, {"settings": _settings(demo)})
         return None
-    found = json.loads(path.read_text())
-    if found["settings"] != _settings(demo):
-        raise UsageError(
-            f"{path} was made with {found['settings']}, now asked for: {_settings(demo)}; "
-            "choose another --output, or --fresh to replace it"
-        )
     if "top1" not in found:
         demo.say(f"seed {seed} was begun before: continuing")
         return None
@@ -156,9 +147,7 @@ def _finished(demo: Demo, seed: int) -> SeedResult | None:
 
 
 def _config(demo: Demo, name: str, opts: Sequence[object] = ()) -> Any:
-    data = ["DATA.PATH_TO_DATA_DIR", demo.data, "DATA.PATH_PREFIX", demo.data]
-    words = [str(word) for word in (*data, *opts, *demo.opts)]
-    return load_cfg(resolve_path(f"configs/demo/{name}.yaml"), words)
+    return demo_config(name, demo.data, (*opts, *demo.opts))
 
 
 def _run_seed(demo: Demo, seed: int) -> SeedResult:
@@ -168,7 +157,7 @@ def _run_seed(demo: Demo, seed: int) -> SeedResult:
         demo.say(f"seed {seed}: training {title} on the seen classes ({folder / weights})")
         opts = ["RNG_SEED", seed, "OUTPUT_DIR", folder / weights]
         run(_config(demo, weights, opts))
-        losses[weights] = final_loss(folder / weights / "json_stats.log")
+        losses[weights] = epoch_lines(folder / weights / "json_stats.log")[-1]["loss"]
     top1: dict[str, dict[str, float]] = {}
     for part in PARTS:
         demo.say(f"seed {seed}: testing on {part} classes")
@@ -187,25 +176,14 @@ def _test_config(demo: Demo, seed: int, part: str, method: str) -> Any:
     opts = [
         *("RNG_SEED", seed, "OST.MATCHING", matching),
         *("OUTPUT_DIR", folder / f"test_{part}_{method}"),
-        *("TEST.CHECKPOINT_FILE_PATH", newest_checkpoint(folder / weights)),
+        *("TEST.CHECKPOINT_FILE_PATH", Checkpointer(folder / weights).latest()),
     ]
     return _config(demo, f"test_{part}", opts)
 
 
-def newest_checkpoint(folder: Path) -> Path:
-    """Return the checkpoint of the last epoch that was trained in ``folder``."""
-    return max((folder / "checkpoints").glob("checkpoint_epoch_?????.pyth"))
-
-
-def final_loss(stats: Path) -> float:
-    """Return the mean loss of the last epoch from a run's ``json_stats.log``."""
-    records = [json.loads(line.partition(": ")[2]) for line in stats.read_text().splitlines()]
-    losses = [record["loss"] for record in records if record["_type"] == "train_epoch"]
-    return float(losses[-1])
-
-
 def _draw(demo: Demo, seed: int, path: Path) -> Path | None:
     """Draw, of the most confident right recognitions, the one with the most decided plans."""
+    demo.say("drawing the transport plans of one video of an unseen class")
     cfg = _test_config(demo, seed, "unseen", "ost")
     (predictions,) = Path(cfg.OUTPUT_DIR).glob("predictions*")
     videos = confident_videos(predictions, CANDIDATES)

@@ -121,15 +121,8 @@ class Explainer:
 def _descriptors_by_name(cfg: Any, kinds: Any) -> dict[str, dict[str, Sequence[str]]]:
     classes = load_classes(cfg.TEXT.CLASSES)
     files = {"spatial": cfg.TEXT.SPATIAL, "temporal": cfg.TEXT.TEMPORAL}
-    return {
-        kind: dict(
-            zip(
-                classes.names,
-                load_descriptors(files[kind], classes, kind=kind, num=cfg.OST.N),
-            )
-        )
-        for kind in kinds
-    }
+    read = {k: load_descriptors(files[k], classes, kind=k, num=cfg.OST.N) for k in kinds}
+    return {kind: dict(zip(classes.names, texts)) for kind, texts in read.items()}
 
 
 def confident_videos(predictions: str | Path, count: int) -> list[int]:

@@ -7,7 +7,6 @@ overrides) that ``slowfast.engine.run`` runs as ``ost run`` does it.
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
 import time
@@ -22,8 +21,6 @@ from torch import nn
 
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.checkpoint.reader import read_checkpoint
-from slowfast.config import load_cfg
-from slowfast.config.paths import resolve_path
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.collate import Sample
 from slowfast.datasets.demo_actions import Sizes
@@ -33,6 +30,8 @@ from slowfast.errors import UsageError
 from slowfast.evaluation.results import write_json
 from slowfast.models.build import build_model
 from slowfast.models.clip.build import build_clip
+from slowfast.studies.demo_data import demo_config
+from slowfast.studies.records import epoch_lines, read_record
 from slowfast.utils.rng import seed_everything
 
 
@@ -53,30 +52,26 @@ class Column(NamedTuple):
     taught: bool = False
 
 
-def _text4vis(*opts: str) -> tuple[str, ...]:
-    return ("TEXT4VIS.HEAD", "none", *opts)
+def _text4vis(title: str, *opts: str) -> Row:
+    return Row(f"Text4VisEncoder, {title}", "Text4VisEncoder", opts)
 
 
-def _trunk(name: str) -> tuple[str, ...]:
-    return ("TRUNK.ARCH", f"configs/demo/trunk_{name}_tiny.json")
+def _trunk(title: str) -> Row:
+    arch = f"configs/demo/trunk_{title.lower()}_tiny.json"
+    return Row(f"VideoTrunk, {title}", "VideoTrunk", ("TRUNK.ARCH", arch))
 
 
+_NO_HEAD = ("TEXT4VIS.HEAD", "none")
 ROWS: dict[str, Row] = {
     "framewise": Row("FrameWise", "FrameWise"),
-    "transf": Row("Text4VisEncoder, transf", "Text4VisEncoder", ("TEXT4VIS.HEAD", "transf")),
-    "tsm": Row("Text4VisEncoder, tsm", "Text4VisEncoder", _text4vis("TEXT4VIS.TEMPORAL", "tsm")),
-    "tokenshift": Row(
-        "Text4VisEncoder, tokenshift",
-        "Text4VisEncoder",
-        _text4vis("TEXT4VIS.TEMPORAL", "tokenshift"),
-    ),
-    "tokent1d": Row(
-        "Text4VisEncoder, tokent1d", "Text4VisEncoder", _text4vis("TEXT4VIS.TEMPORAL", "tokent1d")
-    ),
-    "joint": Row("Text4VisEncoder, joint", "Text4VisEncoder", _text4vis("TEXT4VIS.JOINT", "True")),
-    "x3d": Row("VideoTrunk, X3D", "VideoTrunk", _trunk("x3d")),
-    "slow": Row("VideoTrunk, Slow", "VideoTrunk", _trunk("slow")),
-    "mvit": Row("VideoTrunk, MViT", "VideoTrunk", _trunk("mvit")),
+    "transf": _text4vis("transf", "TEXT4VIS.HEAD", "transf"),
+    "tsm": _text4vis("tsm", *_NO_HEAD, "TEXT4VIS.TEMPORAL", "tsm"),
+    "tokenshift": _text4vis("tokenshift", *_NO_HEAD, "TEXT4VIS.TEMPORAL", "tokenshift"),
+    "tokent1d": _text4vis("tokent1d", *_NO_HEAD, "TEXT4VIS.TEMPORAL", "tokent1d"),
+    "joint": _text4vis("joint", *_NO_HEAD, "TEXT4VIS.JOINT", "True"),
+    "x3d": _trunk("X3D"),
+    "slow": _trunk("Slow"),
+    "mvit": _trunk("MViT"),
 }
 COLUMNS: dict[str, Column] = {
     "category": Column("CategoryHead", "CategoryHead"),
@@ -151,7 +146,6 @@ class Matrix:
         """Return the config ``configs/demo/<name>.yaml`` for a pair and seed."""
         row, column = ROWS[task.pair.row], COLUMNS[task.pair.column]
         words: list[object] = [
-            *("DATA.PATH_TO_DATA_DIR", self.data, "DATA.PATH_PREFIX", self.data),
             *("DATA.TRAIN_FILE", self.train_list),
             *("TRAIN.DATASET", "RememberedVideos", "TEST.DATASET", "RememberedVideos"),
             *("MODEL.ENCODER", row.encoder, "MODEL.HEAD_NAME", column.head),
@@ -160,7 +154,7 @@ class Matrix:
         ]
         if column.taught:
             words += ["CLIP.PRETRAINED", self.folder(task) / "start.pyth"]
-        return load_cfg(resolve_path(f"configs/demo/{name}.yaml"), [str(word) for word in words])
+        return demo_config(name, self.data, words)
 
     def settings(self, task: Task) -> dict[str, Any]:
         """Return what the result of a training depends on, apart from the code."""
@@ -201,16 +195,7 @@ def read_result(matrix: Matrix, task: Task) -> dict[str, Any] | None:
     Raises:
         UsageError: it was made with other settings.
     """
-    path = matrix.folder(task) / RESULT
-    if not path.is_file():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if found["settings"] != matrix.settings(task):
-        raise UsageError(
-            f"{path} was made with {found['settings']}, now asked for: {matrix.settings(task)}; "
-            "choose another --output, or --fresh to replace it"
-        )
-    return found
+    return read_record(matrix.folder(task) / RESULT, matrix.settings(task))
 
 
 def run_task(matrix: Matrix, task: Task) -> dict[str, Any]:
@@ -257,9 +242,7 @@ def _measure(matrix: Matrix, task: Task, cfg: Any) -> dict[str, Any]:
 
 def step_time(stats: Path) -> float:
     """Return the milliseconds of a training step without its data: median of the epochs' means."""
-    records = [json.loads(line.partition(": ")[2]) for line in stats.read_text().splitlines()]
-    epochs = [record["dt_net"] for record in records if record["_type"] == "train_epoch"]
-    return 1000 * statistics.median(epochs)
+    return 1000 * statistics.median(line["dt_net"] for line in epoch_lines(stats))
 
 
 def _sizes_of(model: nn.Module) -> dict[str, int]:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from multiprocessing import get_context
 from threading import Thread
@@ -19,12 +19,8 @@ import torch
 from slowfast.errors import SlowFastError
 from slowfast.evaluation.results import atomic_write
 from slowfast.launch.processes import run_workers
-from slowfast.studies.demo_data import draw_demo_data
+from slowfast.studies.demo_data import Say, draw_demo_data
 from slowfast.studies.matrix import COLUMNS, TEACHER, Matrix, Task, read_result, run_task
-
-WAITING, RUNNING, DONE, FAILED = range(4)
-POLL_SECONDS = 0.2
-Say = Callable[[str], None]
 
 
 def run_matrix(
@@ -54,11 +50,9 @@ def run_matrix(
     write_train_list(matrix)
     found = {task: read_result(matrix, task) for task in tasks}
     # A refusal is not kept: the pair may be possible by now (a package was installed).
-    done = {task: result for task, result in found.items() if result and "top1" in result}
-    say(f"{len(tasks)} trainings, {len(done)} of them are done: {matrix.output}")
-    if len(done) == len(tasks):
-        return done
-    failures = _run_in_processes(matrix, tasks, [task in done for task in tasks], jobs, say)
+    rest = [task for task, result in found.items() if not result or "top1" not in result]
+    say(f"{len(tasks)} trainings, {len(tasks) - len(rest)} of them are done: {matrix.output}")
+    failures = _run_in_processes(matrix, rest, jobs, say) if rest else {}
     return {
         task: {"failed": failures[task]} if task in failures else read_result(matrix, task) or {}
         for task in tasks
@@ -86,48 +80,51 @@ def write_train_list(matrix: Matrix) -> None:
 
 
 def _run_in_processes(
-    matrix: Matrix, tasks: Sequence[Task], done: Sequence[bool], jobs: int, say: Say
+    matrix: Matrix, tasks: Sequence[Task], jobs: int, say: Say
 ) -> dict[Task, str]:
-    """Run the tasks that are not done; return what failed, with its traceback."""
+    """Run the tasks; return what failed, with its traceback."""
     context = get_context("spawn")
-    states = context.Array("b", [DONE if was_done else WAITING for was_done in done])
     lines = context.SimpleQueue()
     failures: dict[Task, str] = {}
-    total, start = len(tasks) - sum(done), time.perf_counter()
+    start = time.perf_counter()
 
     def listen() -> None:
         number = 0
         while (message := lines.get()) is not None:
-            position, seconds, outcome, failure = message
+            task, seconds, outcome, failure = message
             number += 1
-            left = (time.perf_counter() - start) / number * (total - number)
+            each = (time.perf_counter() - start) / number
             if failure:
-                failures[tasks[position]] = failure
+                failures[task] = failure
             say(
-                f"{number}/{total} {tasks[position]}: {outcome} ({seconds:.0f} s; "
-                f"{number / (time.perf_counter() - start) * 60:.1f} a minute, "
-                f"{timedelta(seconds=round(left))} left)"
+                f"{number}/{len(tasks)} {task}: {outcome} ({seconds:.0f} s; {60 / each:.1f} a "
+                f"minute, {timedelta(seconds=round(each * (len(tasks) - number)))} left)"
             )
 
     listener = Thread(target=listen, daemon=True)
     listener.start()
+    teachers = [task for task in tasks if task.pair == TEACHER]
     try:
-        run_workers(_work, (matrix, list(tasks), states, lines), count=min(jobs, total))
+        # What starts from a teacher's weights finds them, or the reason why there are none.
+        for wave in (teachers, [task for task in tasks if task.pair != TEACHER]):
+            if wave:
+                taken = context.Value("i", 0)
+                run_workers(_work, (matrix, wave, taken, lines), count=min(jobs, len(wave)))
     finally:
         lines.put(None)
         listener.join()
     return failures
 
 
-def _work(worker: int, matrix: Matrix, tasks: Sequence[Task], states: Any, lines: Any) -> None:
+def _work(worker: int, matrix: Matrix, tasks: Sequence[Task], taken: Any, lines: Any) -> None:
     """Run tasks until none is left; the logs of each are in its folder."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it is this process's for good
-    while (position := _claim(tasks, states)) is not None:
+    while (task := _take(tasks, taken)) is not None:
         start, failure = time.perf_counter(), ""
         try:
-            result = run_task(matrix, tasks[position])
+            result = run_task(matrix, task)
             outcome = f"top-1 {result['top1']:.1f}" if "top1" in result else "refused"
         except SlowFastError as error:
             if error.exit_code == 130:
@@ -136,27 +133,11 @@ def _work(worker: int, matrix: Matrix, tasks: Sequence[Task], states: Any, lines
         except Exception:  # noqa: BLE001 - the other pairs are still wanted; it is told at the end
             failure = traceback.format_exc()
             outcome = f"FAILED: {failure.splitlines()[-1]}"
-        states[position] = FAILED if failure else DONE
-        lines.put((position, time.perf_counter() - start, outcome, failure))
+        lines.put((task, time.perf_counter() - start, outcome, failure))
 
 
-def _claim(tasks: Sequence[Task], states: Any) -> int | None:
-    """Return the position of the next task, or None; wait for the teacher that it starts from."""
-    while True:
-        with states.get_lock():
-            waiting = [i for i, state in enumerate(states) if state == WAITING]
-            ready = [i for i in waiting if _teacher_state(tasks, states, i) in (DONE, FAILED)]
-            if ready:
-                states[ready[0]] = RUNNING
-                return ready[0]
-        if not waiting:
-            return None
-        time.sleep(POLL_SECONDS)
-
-
-def _teacher_state(tasks: Sequence[Task], states: Any, position: int) -> int:
-    """Return the state of the task that this one starts from; DONE if it starts from none."""
-    task = tasks[position]
-    if not COLUMNS[task.pair.column].taught:
-        return DONE
-    return int(states[tasks.index(Task(TEACHER, task.seed))])
+def _take(tasks: Sequence[Task], taken: Any) -> Task | None:
+    """Return a task that no process has taken yet, or None."""
+    with taken.get_lock():
+        taken.value += 1
+        return tasks[taken.value - 1] if taken.value <= len(tasks) else None

@@ -98,20 +98,14 @@ def _log_file(folder: Path) -> logging.Handler:
         ) from error
 
 
-class _Plain(Decimal):
-    """A decimal that is never written with an exponent."""
-
-    def __str__(self) -> str:
-        return format(self, "f")
-
-
 def _plain(key: str, value: Any) -> Any:
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):
         return None
     # 5 decimals, as PySlowFast's readers expect, print a CLIP learning rate of 3.33e-6 as 0.
-    return _Plain(f"{value:.5e}" if key.startswith(SIX_DIGITS) else f"{value:.5f}")
+    text = f"{Decimal(f'{value:.5e}'):f}" if key.startswith(SIX_DIGITS) else f"{value:.5f}"
+    return simplejson.RawJSON(text)  # never with an exponent
 
 
 def format_json_stats(stats: Mapping[str, Any]) -> str:
@@ -124,7 +118,7 @@ def format_json_stats(stats: Mapping[str, Any]) -> str:
     'json_stats: {"dt": 0.25000, "epoch": "1/2", "lr": 0.00000333000}'
     """
     plain = {key: _plain(key, value) for key, value in stats.items()}
-    return "json_stats: " + simplejson.dumps(plain, sort_keys=True, use_decimal=True)
+    return "json_stats: " + simplejson.dumps(plain, sort_keys=True)
 
 
 def log_json_stats(stats: Mapping[str, Any], output_dir: str | Path = "") -> None:

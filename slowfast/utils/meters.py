@@ -46,7 +46,7 @@ class TestMeter(meters.TestMeter):
         multi_label: bool = False,
         ensemble_method: str = "sum",
     ) -> None:
-        super().__init__(overall_iters)
+        super().__init__(overall_iters, log_period=1)
         self.num_cls = num_cls
         self.ensemble = ViewEnsemble(
             num_videos, num_clips, space="logit", method=ensemble_method, multi_label=multi_label

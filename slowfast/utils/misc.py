@@ -37,11 +37,6 @@ def params_count(model: nn.Module, ignore_bn: bool = False) -> int:
     )
 
 
-def trainable_params_count(model: nn.Module) -> int:
-    """Return the number of parameters that are trained."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
 def gpu_mem_usage() -> float:
     """Return the peak of allocated device memory in GiB (0 without CUDA)."""
     return torch.cuda.max_memory_allocated() / GIB if torch.cuda.is_available() else 0.0
@@ -83,11 +78,6 @@ def _read_json(path: str | Path) -> Any:
         raise UsageError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from error
 
 
-def _id(value: Any) -> int | None:
-    text = str(value)
-    return int(text) if text.isdecimal() and not isinstance(value, bool) else None
-
-
 def load_class_names(path: str | Path) -> list[str]:
     """Return the class names by id from JSON: {name: id} (PySlowFast) or {"id": name} (its forks).
 
@@ -98,15 +88,14 @@ def load_class_names(path: str | Path) -> list[str]:
         raise UsageError(
             f'{path}: expected {{"name": id}} or {{"id": "name"}}, found no such table'
         )
-    if all(isinstance(value, int) for value in table.values()):
-        pairs = {_id(value): str(name) for name, value in table.items()}
-    else:
-        pairs = {_id(key): str(name) for key, name in table.items()}
-    names = [pairs.get(i) for i in range(len(table))]
-    known = [name for name in names if name is not None]
-    if len(known) != len(table):
+    pairs = [(number, name) for name, number in table.items()]
+    if not all(isinstance(number, int) for number, _ in pairs):
+        pairs = list(table.items())
+    by_id = {str(number): str(name) for number, name in pairs}
+    ids = [str(number) for number in range(len(table))]
+    if set(ids) != set(by_id):
         raise UsageError(f"{path}: expected the ids 0 to {len(table) - 1}, each once")
-    return known
+    return [by_id[number] for number in ids]
 
 
 def get_class_names(
@@ -159,69 +148,43 @@ class _Call(nn.Module):
         return self.call(*inputs)
 
 
-def count_flops(
-    owner: nn.Module, call: Callable[..., Any], inputs: Sequence[Tensor]
-) -> float | None:
-    """Return the multiply-adds of ``call(*inputs)`` in 1e9, or None when it cannot be traced.
+def count_flops(owner: nn.Module, call: Callable[..., Any], inputs: Sequence[Tensor]) -> float:
+    """Return the multiply-adds of ``call(*inputs)`` in 1e9; 0.0 where they cannot be counted.
+
+    A model that cannot be traced must not stop a run: whatever goes wrong becomes one notice.
 
     Args:
         owner: the module whose parameters ``call`` uses; it is traced in eval mode.
         call: a function of tensors, such as ``owner`` itself or one of its towers.
         inputs: its arguments. Operators that fvcore does not know count as 0, quietly.
     """
-    from fvcore.nn import FlopCountAnalysis
-
-    was_training = owner.training
-    owner.eval()
+    training = [module for module in owner.modules() if module.training]
     try:
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(_Call(owner.eval(), call), tuple(inputs))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        analysis.tracer_warnings("none")
         with torch.no_grad():
-            analysis = FlopCountAnalysis(_Call(owner, call), tuple(inputs))
-            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            analysis.tracer_warnings("none")
             return float(analysis.total()) / 1e9
-    except (RuntimeError, TypeError, ValueError) as error:
-        logger.info(f"FLOPs were not counted: {str(error).splitlines()[0][:200]}")
-        return None
+    except Exception as error:  # noqa: BLE001 - a figure for the log is worth no run
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        logger.info(f"FLOPs were not counted: {reason[0][:200]}")
+        return 0.0
     finally:
-        owner.train(was_training)
+        for module in training:
+            module.training = True
 
 
-def log_model_info(
-    model: nn.Module,
-    image_inputs: Sequence[Tensor] | None = None,
-    *,
-    encode_image: Callable[..., Any] | None = None,
-    text_inputs: Sequence[Tensor] | None = None,
-    encode_text: Callable[..., Any] | None = None,
-) -> dict[str, float | None]:
-    """Log the model, its parameters and its work, and return the figures.
+def log_model_info(model: nn.Module, cfg: Any, use_train_input: bool = True) -> tuple[float, int]:
+    """Log what a model is made of and return (multiply-adds in 1e9, parameters), as PySlowFast.
 
-    Args:
-        model: the model.
-        image_inputs: tensors of one sample; without them nothing is counted.
-        encode_image: what is applied to them (default: the model on a list of them).
-        text_inputs: token ids of one text.
-        encode_text: what is applied to those; work on text is counted apart, because it is done
-            once per set of weights and not once per video.
+    ``use_train_input`` changes nothing: the clip that is counted has the size that CLIP's tower
+    takes, in training as in the test.
     """
-    figures: dict[str, float | None] = {
-        "params": params_count(model),
-        "trainable": trainable_params_count(model),
-        "flops_image": None,
-        "flops_text": None,
-    }
-    logger.info(f"Model:\n{model}")
-    logger.info(f"Params: {figures['params']:,}  trainable: {figures['trainable']:,}")
-    logger.info(f"Mem: {gpu_mem_usage():.3f} G")
-    if image_inputs is not None:
-        image = encode_image or (lambda *x: model(list(x)))
-        figures["flops_image"] = count_flops(model, image, image_inputs)
-    if text_inputs is not None and encode_text is not None:
-        figures["flops_text"] = count_flops(model, encode_text, text_inputs)
-    for name, key in (("Flops", "flops_image"), ("Flops of one text", "flops_text")):
-        if figures[key] is not None:
-            logger.info(f"{name}: {figures[key]:.3f} G")
-    return figures
+    from slowfast.engine.setup import describe_model  # compat: people import it from here
+
+    return describe_model(cfg, model), params_count(model)
 
 
 def launch_job(cfg: Any, init_method: str | None, func: Callable[..., Any]) -> Any:

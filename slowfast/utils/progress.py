@@ -14,12 +14,9 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
 from slowfast.errors import UsageError
 from slowfast.utils.logging import get_logger, redirect_console
@@ -73,27 +70,21 @@ class _Plain:
         )
 
 
-class _RateColumn(ProgressColumn):
-    """Videos per second since the line began."""
-
-    def render(self, task: Task) -> Text:
-        """Return the rate as text."""
-        videos = task.fields.get("videos", 0)
-        return Text(f"{videos / task.elapsed:.1f} videos/s" if task.elapsed else "- videos/s")
-
-
 class _Live:
     """A line on a terminal that is redrawn in place."""
 
     def __init__(self, progress: Progress, total: int, title: str, start: int) -> None:
-        self.progress = progress
-        self.videos = 0
-        self.task = progress.add_task(title, total=total, completed=start, videos=0, numbers="")
+        self.progress, self.videos = progress, 0
+        self.task = progress.add_task(
+            title, total=total, completed=start, rate="- videos/s", numbers=""
+        )
 
     def advance(self, videos: int, **fields: float) -> None:
         """Count one step and show its numbers."""
         self.videos += videos
-        self.progress.update(self.task, advance=1, videos=self.videos, numbers=describe(fields))
+        spent = self.progress.tasks[0].elapsed or 1e-9
+        rate, numbers = f"{self.videos / spent:.1f} videos/s", describe(fields)
+        self.progress.update(self.task, advance=1, rate=rate, numbers=numbers)
 
 
 def resolve_mode(mode: str, *, terminal: bool) -> str:
@@ -142,7 +133,7 @@ def _live_progress() -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        _RateColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[numbers]}"),
     )

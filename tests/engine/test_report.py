@@ -18,7 +18,7 @@ class Repeated:
 def make_job(tmp_path, dataset, count):
     found = {f"{i}.mp4": "no video stream" for i in range(count)}
     return Some(
-        broken=Some(of_all_ranks=lambda: found),
+        ranks=Some(broken_of_all=lambda: found),
         train_loader=Some(dataset=dataset),
         cfg=Some(DATA=Some(MAX_BROKEN=0.2)),
         output_dir=tmp_path,

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import torch
 
-from slowfast.engine.state import BrokenVideos, Progress, RankState, generators_kept
+from slowfast.engine.state import Progress, RankState, generators_kept
 from slowfast.utils import distributed as du
 from tests.distributed import run_two_processes
 
@@ -16,26 +16,26 @@ def draw():
 
 
 def test_generators_continue_where_they_were_saved():
-    states = RankState(BrokenVideos()).state_dict()
+    states = RankState().state_dict()
     expected = draw()
     draw()
-    RankState(BrokenVideos()).load_state_dict(states)
+    RankState().load_state_dict(states)
     assert draw() == expected
 
 
 def test_the_state_loads_without_running_code(tmp_path):
-    states = RankState(BrokenVideos({"a.mp4": "empty"})).state_dict()
-    torch.save(states, tmp_path / "state.pt")
-    broken = BrokenVideos()
-    RankState(broken).load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert broken.reasons == {"a.mp4": "empty"}
+    before, after = RankState(), RankState()
+    before.note([("a.mp4", "empty")])
+    torch.save(before.state_dict(), tmp_path / "state.pt")
+    after.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert after.broken == {"a.mp4": "empty"}
 
 
 def test_another_number_of_ranks_is_said_aloud(caplog):
-    states = RankState(BrokenVideos()).state_dict() * 3
+    states = RankState().state_dict() * 3
     before = torch.get_rng_state()
     with caplog.at_level(logging.WARNING, "slowfast"):
-        RankState(BrokenVideos()).load_state_dict(states)
+        RankState().load_state_dict(states)
     assert torch.equal(torch.get_rng_state(), before)
     assert "saved by 3 processes and is resumed by 1" in caplog.text
 
@@ -75,9 +75,9 @@ def test_between_epochs_their_length_does_not_matter():
 
 
 def _broken_of_two():
-    broken = BrokenVideos()
-    broken.note([(f"rank{du.get_rank()}.mp4", "empty"), ("both.mp4", "short")])
-    return broken.of_all_ranks()
+    state = RankState()
+    state.note([(f"rank{du.get_rank()}.mp4", "empty"), ("both.mp4", "short")])
+    return state.broken_of_all()
 
 
 def test_broken_videos_of_all_ranks_are_counted_once():

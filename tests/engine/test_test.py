@@ -6,7 +6,8 @@ import json
 import pytest
 import torch
 
-from slowfast.engine.test import chunks, test, with_views
+from slowfast.engine.setup import with_views
+from slowfast.engine.test import chunks, test
 from slowfast.engine.train import train
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.metrics import one_label_map

@@ -5,7 +5,7 @@ import simplejson
 import torch
 from torch import nn
 
-from slowfast.engine.job import build_job
+from slowfast.engine.job import Job
 from slowfast.engine.setup import check_test_size
 from slowfast.engine.train import train
 from slowfast.engine.watch import LossError
@@ -100,7 +100,7 @@ def test_the_first_step_of_the_ost_schedule_changes_nothing(tmp_path, monkeypatc
 
 def test_total_batch_is_kept_by_accumulation_and_said_aloud(tmp_path, caplog):
     caplog.set_level("INFO")
-    job = build_job(tiny_cfg(tmp_path, "TRAIN.TOTAL_BATCH_SIZE", 12))
+    job = Job(tiny_cfg(tmp_path, "TRAIN.TOTAL_BATCH_SIZE", 12))
     assert job.stepper.accumulation == 3
     expected = "effective batch 12 = 4 on each of 1 process x 3 accumulated"
     assert expected in caplog.text
@@ -208,7 +208,7 @@ def test_a_loss_that_compares_videos_needs_two(tmp_path, monkeypatch):
         return loss
 
     with pytest.raises(UsageError, match="comparing compares the videos .* but a batch has 1"):
-        build_job(tiny_cfg(tmp_path, "MODEL.LOSS_FUNC", "comparing", "TRAIN.BATCH_SIZE", 1))
+        Job(tiny_cfg(tmp_path, "MODEL.LOSS_FUNC", "comparing", "TRAIN.BATCH_SIZE", 1))
 
 
 def test_named_loss_terms_are_summed_and_logged(tmp_path, monkeypatch):
@@ -227,7 +227,7 @@ def test_named_loss_terms_are_summed_and_logged(tmp_path, monkeypatch):
 
 
 def test_precise_statistics_of_no_batch_norm_are_worth_a_word(tmp_path, caplog):
-    build_job(tiny_cfg(tmp_path, "BN.USE_PRECISE_STATS", True, "MODEL.FROZEN_BN", True))
+    Job(tiny_cfg(tmp_path, "BN.USE_PRECISE_STATS", True, "MODEL.FROZEN_BN", True))
     assert "BN.USE_PRECISE_STATS does nothing" in caplog.text
 
 
@@ -276,7 +276,7 @@ def _train(folder, *opts):
 def test_carrying_needs_a_step_in_an_epoch(tmp_path):
     opts = ("TRAIN.ACCUMULATION_STEPS", 4, "TRAIN.ACCUMULATION_TAIL", "carry")
     with pytest.raises(UsageError, match="carry: 4 iterations make a step, and an epoch has 3"):
-        build_job(tiny_cfg(tmp_path, *opts))
+        Job(tiny_cfg(tmp_path, *opts))
 
 
 @pytest.mark.parametrize("tail", ["step", "carry"])

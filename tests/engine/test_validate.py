@@ -7,7 +7,6 @@ from torch import nn
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.validate import evaluate
 from slowfast.evaluation.meters import ValMeter
-from slowfast.models.build import call_model
 from slowfast.utils.progress import progress_line
 from tests.distributed import run_two_processes
 from tests.engine.tiny import TinyNet, tiny_cfg
@@ -20,7 +19,7 @@ def validate(folder, *opts):
     loader = construct_loader(cfg, "val")
     meter = ValMeter.from_cfg(cfg, len(loader))
     with progress_line("none", len(loader), "") as line:
-        stats = evaluate(model, loader, meter, line, call=call_model, epoch=0)
+        stats = evaluate(model, loader, meter, line, epoch=0)
     return stats, model, loader
 
 

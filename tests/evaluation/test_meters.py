@@ -12,7 +12,7 @@ import torch
 
 from slowfast.config import get_cfg
 from slowfast.evaluation import measuring, meters
-from slowfast.evaluation.measuring import IterationClock, ScalarMeter
+from slowfast.evaluation.measuring import ScalarMeter
 from slowfast.utils import distributed as du
 from tests.distributed import run_two_processes
 
@@ -46,21 +46,25 @@ def test_scalar_meter() -> None:
     for value in (9.0, 1.0, 2.0, 4.0):
         meter.add_value(value)
     assert (meter.get_win_median(), meter.get_global_avg()) == (2.0, 4.0)
+    assert list(meter.deque) == [1.0, 2.0, 4.0]
     assert meter.get_win_avg() == pytest.approx(7 / 3)
     meter.reset()
     meter.add_value(5.0)
     assert meter.get_global_avg() == 5.0
+    meter.add_value(2.0)
+    assert meter.get_win_median() == 3.5  # of an even number: between the middle two
 
 
 def test_the_clock_tells_data_from_network() -> None:
-    clock = IterationClock(Steps(0, 0, 2, 3, 0, 1, 1))
+    meter = meters.TestMeter(2)
+    meter.seconds = Steps(0, 2, 3, 0, 1, 1)
     for _ in range(2):
-        clock.tic()
-        clock.data()
-        clock.toc()
-    assert (clock.dt, clock.dt_data, clock.dt_net) == (2.0, 1.0, 1.0)
-    assert clock.mean() == 3.5
-    assert clock.data_share() == 3 / 7
+        meter.iter_tic()
+        meter.data_toc()
+        meter.iter_toc()
+    assert (meter.dt, meter.dt_data, meter.dt_net) == (2.0, 1.0, 1.0)
+    assert meter.mean() == 3.5
+    assert meter.data_share() == 3 / 7
 
 
 @pytest.mark.parametrize(
@@ -98,12 +102,34 @@ def test_train_lines(tmp_path: Path) -> None:
     epoch = meter.log_epoch_stats(0)
     assert set(epoch) == TRAIN_EPOCH | {"videos_per_s"}
     assert epoch["loss"] == pytest.approx((4 + 20 + 6 + 8) / 14)
+    assert epoch["grad_norm"] == 7.0  # of the last step, as in the iteration lines
     assert epoch["top1_err"] == pytest.approx((200 + 100 + 0 + 300) / 14)
     written = (tmp_path / "json_stats.log").read_text().splitlines()
     assert [json.loads(w.removeprefix("json_stats: "))["_type"] for w in written] == [
         "train_iter_",
         "train_epoch",
     ]
+
+
+def test_medians_of_an_even_period_lie_between_the_middle_two() -> None:
+    meter = meters.TrainMeter(4, max_epoch=1, log_period=4)
+    (line,) = _train(meter, ROWS)
+    assert (line["loss"], line["top1_err"], line["grad_norm"]) == (2.5, 37.5, 7.0)
+    val = meters.ValMeter(4, max_epoch=1, log_period=4)
+    for top1, loss, _, size in ROWS:
+        val.update_stats(top1, 0.0, size, loss)
+    shown = val.log_iter_stats(0, 3)
+    assert shown is not None
+    assert (shown["loss"], shown["top1_err"]) == (2.5, 37.5)
+
+
+def test_validation_errors_are_weighted_by_the_samples_of_their_batches() -> None:
+    meter = meters.ValMeter(3, max_epoch=1)
+    for top1, top5, size in ((50.0, 25.0, 8), (25.0, 0.0, 8), (100.0, 100.0, 1)):
+        meter.update_stats(top1, top5, size)
+    stats = meter.log_epoch_stats(0)
+    assert stats["top1_err"] == pytest.approx((50 * 8 + 25 * 8 + 100) / 17)
+    assert stats["top5_err"] == pytest.approx((25 * 8 + 100) / 17)
 
 
 def test_what_is_not_measured_is_not_logged() -> None:
@@ -114,7 +140,7 @@ def test_what_is_not_measured_is_not_logged() -> None:
     line = meter.log_iter_stats(0, 1)
     assert line is not None
     assert "top1_err" not in line
-    assert (line["loss_v2t"], line["loss_t2v"], line["grad_norm"]) == (1.0, 3.0, 4.0)
+    assert (line["loss_v2t"], line["loss_t2v"], line["grad_norm"]) == (1.5, 3.0, 4.0)
     epoch = meter.log_epoch_stats(0)
     assert (epoch["loss_v2t"], epoch["grad_norm"]) == (1.5, 4.0)
 
@@ -137,7 +163,7 @@ def test_a_nan_loss_is_shown() -> None:
 
 def test_eta_uses_the_mean_iteration() -> None:
     meter = meters.TrainMeter(10, max_epoch=2, log_period=2)
-    meter.clock = IterationClock(Steps(0, 0, 1, 9, 0, 0, 10))
+    meter.seconds = Steps(0, 1, 9, 0, 0, 10)
     for i in range(2):
         meter.iter_tic()
         meter.data_toc()
@@ -152,7 +178,7 @@ def test_eta_uses_the_mean_iteration() -> None:
 @pytest.mark.parametrize(("scale", "warned"), [(1.0, True), (0.1, False)])
 def test_slow_data_is_warned_about_unless_it_is_soon_over(caplog, scale, warned) -> None:
     meter = meters.TrainMeter(1, max_epoch=1)
-    meter.clock = IterationClock(Steps(0, 0, 4 * scale, 6 * scale))
+    meter.seconds = Steps(0, 4 * scale, 6 * scale)
     meter.iter_tic()
     meter.data_toc()
     meter.update_stats(0.0, 0.0, 1.0, 0.1, 1.0, 5)
@@ -295,7 +321,7 @@ def test_from_cfg() -> None:
     cfg = get_cfg()
     cfg.LOG_PERIOD, cfg.SOLVER.MAX_EPOCH, cfg.OUTPUT_DIR = 7, 9, "x"
     train = meters.TrainMeter.from_cfg(cfg, 5)
-    assert (train.epoch_iters, train.max_epoch, train.log_period) == (5, 9, 7)
+    assert (train.iters, train.max_epoch, train.log_period) == (5, 9, 7)
     assert meters.ValMeter.from_cfg(cfg, 4).num_classes == cfg.MODEL.NUM_CLASSES
     assert meters.TestMeter.from_cfg(cfg, 3).output_dir == "x"
 

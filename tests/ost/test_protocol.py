@@ -101,7 +101,9 @@ def test_what_depends_on_a_repeated_training_is_repeated(tmp_path, calls) -> Non
 def test_results_of_other_settings_are_refused(tmp_path, calls) -> None:
     run_steps(steps_of(tmp_path), call=calls)
     assert is_done(steps_of(tmp_path, "NUM_GPUS", "8")[0])
-    with pytest.raises(UsageError, match=r"seed1/base was made with other.*1e-3.*--fresh"):
+    with pytest.raises(
+        UsageError, match=r"seed1/base/step.json was made with other.*1e-3.*--fresh"
+    ):
         run_steps(steps_of(tmp_path, "SOLVER.BASE_LR", "1e-3"), call=calls)
 
 

@@ -21,11 +21,10 @@ from slowfast.studies.demo import (
     Demo,
     DemoResult,
     SeedResult,
-    final_loss,
-    newest_checkpoint,
     run_demo,
     table,
 )
+from slowfast.studies.records import epoch_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTS = (
@@ -193,18 +192,11 @@ def test_printed_table(capsys) -> None:
         assert expected in words
 
 
-def test_newest_checkpoint_is_that_of_the_last_epoch(tmp_path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    for name in ("epoch_00009", "epoch_00010", "best", "epoch_00010_iter_0000003"):
-        (tmp_path / "checkpoints" / f"checkpoint_{name}.pyth").touch()
-    assert newest_checkpoint(tmp_path).name == "checkpoint_epoch_00010.pyth"
-
-
-def test_final_loss_is_that_of_the_last_epoch(tmp_path) -> None:
+def test_the_epochs_of_a_log_are_those_of_the_training(tmp_path) -> None:
     records = [("train_epoch", 3.0), ("train_iter", 9.0), ("train_epoch", 2.0), ("val_epoch", 8.0)]
     lines = [f"json_stats: {json.dumps({'_type': kind, 'loss': loss})}" for kind, loss in records]
     (tmp_path / "json_stats.log").write_text("\n".join(lines))
-    assert final_loss(tmp_path / "json_stats.log") == 2.0
+    assert [line["loss"] for line in epoch_lines(tmp_path / "json_stats.log")] == [3.0, 2.0]
 
 
 def test_command_line_maps_mistakes_to_exit_codes(tmp_path, capsys) -> None:

@@ -1,7 +1,7 @@
 """The matrix in a reduced form: two encoders, two heads, one video a class, one short epoch."""
 
 import json
-import os
+import multiprocessing
 import sys
 from functools import partial
 from pathlib import Path
@@ -172,20 +172,24 @@ def test_the_teacher_is_added_and_comes_first() -> None:
     ]
 
 
-def test_a_taught_pair_waits_for_its_teacher() -> None:
-    class States(list):
-        get_lock = staticmethod(lambda: open(os.devnull))  # noqa: SIM115
+def test_teachers_are_run_before_what_starts_from_them(tmp_path, folder, monkeypatch) -> None:
+    waves: list[list[str]] = []
 
-    tasks = plan_tasks(Matrix(pairs=choose_pairs(["framewise:*"]), seeds=(1,)))
-    names = [task.pair.column for task in tasks]
-    states = States([matrix_jobs.WAITING] * len(tasks))
-    assert matrix_jobs._claim(tasks, states) == 0
-    frozen = names.index("frozen")
-    claimed = [matrix_jobs._claim(tasks, states) for _ in range(len(tasks) - 2)]
-    assert frozen not in claimed
-    states[0] = matrix_jobs.FAILED  # it is tried all the same, and says what is missing
-    assert matrix_jobs._claim(tasks, states) == frozen
-    assert matrix_jobs._claim(tasks, states) is None
+    def note(fn, args, count) -> None:
+        waves.append([str(task) for task in args[1]])
+
+    monkeypatch.setattr(matrix_jobs, "run_workers", note)
+    pairs = choose_pairs(["framewise:category", "framewise:frozen"])
+    run_matrix(Matrix(tmp_path, folder / "data", pairs, (1, 2), SIZES, opts=OPTS))
+    assert waves == [
+        ["framewise:category seed 1", "framewise:category seed 2"],
+        ["framewise:frozen seed 1", "framewise:frozen seed 2"],
+    ]
+
+
+def test_every_task_is_taken_once() -> None:
+    taken = multiprocessing.Value("i", 0)
+    assert [matrix_jobs._take("ab", taken) for _ in range(4)] == ["a", "b", None, None]
 
 
 def test_a_taught_pair_without_its_teacher_says_so(tmp_path, folder) -> None:
