@@ -13,7 +13,7 @@ from pathlib import Path
 from slowfast.config import load_cfg
 from slowfast.errors import UsageError
 from slowfast.studies import protocol_steps as steps_of
-from slowfast.studies.protocol_request import K600_LISTS, LABELS, Request, Step, shown
+from slowfast.studies.protocol_request import K600_LISTS, LABELS, Request, Step
 
 __all__ = [
     "K600_LISTS",
@@ -24,7 +24,6 @@ __all__ = [
     "datasets",
     "methods",
     "plan",
-    "shown",
 ]
 
 Planner = Callable[[Request], list[Step]]
