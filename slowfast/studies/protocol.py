@@ -23,10 +23,9 @@ from slowfast.studies.protocol_request import (
     Leaf,
     Request,
     Step,
-    shown,
 )
 
-__all__ = ["K600_LISTS", "LABELS", "PROTOCOLS", "Request", "Step", "datasets", "plan", "shown"]
+__all__ = ["K600_LISTS", "LABELS", "PROTOCOLS", "Request", "Step", "datasets", "plan"]
 SPLITS = ("1", "2", "3")
 # The order in which targets are tested; others follow by name.
 TARGETS = ("ucf101", "hmdb51", "activitynet200", "kinetics600")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.config import load_cfg
-from slowfast.config.paths import SHIPPED
+from slowfast.config.paths import SHIPPED, find_config
 
 # Which videos of Kinetics-600 are tested: two sets are published, and they share hardly a video.
 # The lists of the other set are those of the recipes with this in front.
@@ -149,6 +149,10 @@ class Request:
 
 
 def shown(path: Path) -> str:
-    """Return ``path`` relative to the working directory if it is below it."""
-    here = Path.cwd()
-    return os.fspath(path.relative_to(here) if path.is_relative_to(here) else path)
+    """Return the shortest name of a config that is found from the working directory."""
+    for folder in (Path.cwd(), SHIPPED):
+        if path.is_relative_to(folder):
+            name = path.relative_to(folder)
+            if find_config(name).samefile(path):
+                return name.as_posix()
+    return os.fspath(path)

@@ -10,6 +10,7 @@ from slowfast.config.paths import SHIPPED
 from slowfast.errors import UsageError
 from slowfast.studies import protocol
 from slowfast.studies.protocol import Request, Step, plan
+from slowfast.studies.protocol_request import shown
 
 DATA = Path("/data")
 CONFIGS = SHIPPED / "configs"
@@ -157,6 +158,17 @@ def test_command_is_one_that_people_type() -> None:
     assert words[4].endswith("configs/OST/few_shot/ucf101.yaml")
     assert words[5] == "--opts"
     assert words[-2:] == ["NUM_GPUS", "8"]
+
+
+def test_a_recipe_is_named_as_short_as_it_is_found(tmp_path, monkeypatch) -> None:
+    recipe = CONFIGS / "OST/few_shot/ucf101.yaml"
+    monkeypatch.chdir(tmp_path)
+    assert shown(recipe) == "configs/OST/few_shot/ucf101.yaml"
+    own = tmp_path / "configs/OST/few_shot/ucf101.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("TASK: mine\n")
+    assert shown(own) == "configs/OST/few_shot/ucf101.yaml"
+    assert shown(recipe) == str(recipe)
 
 
 def test_what_results_depend_on_leaves_out_gpus_and_folders_of_data() -> None:
