@@ -1,8 +1,10 @@
-"""A registry that states its contract and answers a typo with the choices."""
+"""A registry that states its contract, answers a typo with the choices and a breach with both."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
+from functools import partial
 from typing import Any
 
 from fvcore.common.registry import Registry as _Registry
@@ -11,7 +13,7 @@ from slowfast.errors import UsageError
 
 
 class Registry(_Registry):
-    """fvcore's registry with the contract of its entries and a helpful miss.
+    """fvcore's registry with the contract of its entries, a helpful miss and a helpful breach.
 
     Args:
         name: what is registered, in capitals ("MODEL", "HEAD").
@@ -26,11 +28,36 @@ class Registry(_Registry):
     Traceback (most recent call last):
         ...
     slowfast.errors.UsageError: no HEAD named 'Osthead'; known: OSTHead; did you mean 'OSTHead'?
+    >>> raise heads.broken(OSTHead(), "returned None")
+    Traceback (most recent call last):
+        ...
+    slowfast.errors.UsageError: HEAD OSTHead returned None; expected obj(cfg) -> module
     """
 
     def __init__(self, name: str, *, contract: str) -> None:
         super().__init__(name)
         self.contract = contract
+
+    def register(self, obj: Any = None, *, name: str = "", **marks: Any) -> Any:
+        """Register a class or function, as a decorator or called, and return it.
+
+        Args:
+            obj: what is registered.
+            name: under which; its own if empty.
+            marks: set as attributes on it, for a function that says something about itself.
+
+        Raises:
+            UsageError: the name is taken.
+        """
+        if obj is None:
+            return partial(self.register, name=name, **marks)
+        name = name or obj.__name__
+        if name in self:
+            raise UsageError(f"{self._name} {name!r} is registered twice: rename one of the two")
+        for mark, value in marks.items():
+            setattr(obj, mark, value)
+        self._do_register(name, obj)
+        return obj
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""
@@ -46,3 +73,27 @@ class Registry(_Registry):
         raise UsageError(
             f"no {self._name} named {name!r}; known: {', '.join(known) or 'none'}{hint}"
         )
+
+    def build(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Return what the entry ``name`` makes of the arguments.
+
+        Raises:
+            UsageError: no such entry, or one that does not take these arguments.
+        """
+        entry = self.get(name)
+        signature = inspect.signature(getattr(entry, "from_cfg", entry))
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise self.broken(entry, f"takes {signature}: {error}") from None
+        return entry(*args, **kwargs)
+
+    def broken(self, obj: Any, found: str) -> UsageError:
+        """Return the error for an entry (or what it built) that breaks the contract.
+
+        Args:
+            obj: the class, the function or an instance.
+            found: what it did instead, as a verb and its object.
+        """
+        name = getattr(obj, "__name__", type(obj).__name__)
+        return UsageError(f"{self._name} {name} {found}; expected {self.contract}")
