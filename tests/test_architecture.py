@@ -26,7 +26,6 @@ CFG_READERS = {
     "slowfast/datasets/loader.py:processes_here": "a part of construct_loader",
     "slowfast/datasets/utils.py:pack_pathway_output": "PySlowFast's signature",
     "slowfast/models/heads/texts.py:_bank": "a part of build_vocabulary and its siblings",
-    "slowfast/models/losses.py:ost_contrastive": "an entry of LOSS_REGISTRY is a builder",
     "slowfast/utils/misc.py:is_eval_epoch": "PySlowFast's signature, which people's loops call",
 }
 UNTYPED: dict[str, str] = {}

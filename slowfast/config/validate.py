@@ -29,7 +29,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "OST.GATHER_GRADIENT": ("sum", "local"),
     "OST.MATCHING": ("od_solver", "pooled", "category"),
     "OST.STOP_RULE": ("pair", "batch"),
-    "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw", "mt_adamw"),
     "TEST.CROP_AXIS": ("long", "width"),
     "TEST.ENSEMBLE_SPACE": ("prob", "logit", "feature"),
     "TEST.MAP": ("", "softmax", "double_softmax"),

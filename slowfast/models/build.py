@@ -66,7 +66,11 @@ def call_model(model: nn.Module, batch: VideoBatch) -> ModelOutput:
     """Score a batch with any registered model.
 
     One of ours gets the labels in training if it needs them. A plain PySlowFast model gets the list
-    of pathways and returns logits, or a list or tuple whose first entry they are.
+    of pathways and returns logits, or a list or tuple whose first entry they are; the others are
+    ``further``.
+
+    Raises:
+        UsageError: the model returned something else.
     """
     if model.training and getattr(unwrap(model), "needs_labels", False):
         output = model(batch.inputs, batch.labels)
@@ -74,10 +78,13 @@ def call_model(model: nn.Module, batch: VideoBatch) -> ModelOutput:
         output = model(batch.inputs)
     if isinstance(output, ModelOutput):
         return output
-    while isinstance(output, list | tuple):
-        output = output[0]
-    assert isinstance(output, Tensor), f"{type(unwrap(model)).__name__} returned {type(output)}"
-    return ModelOutput(output)
+    logits, further = output, ()
+    while isinstance(logits, list | tuple) and logits:
+        logits, *rest = logits
+        further = (*rest, *further)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(batch.labels):
+        raise MODEL_REGISTRY.returned(unwrap(model), output)
+    return ModelOutput(logits, further=further)
 
 
 def _choose_device(num_gpus: int, gpu_id: int | None) -> torch.device:

@@ -18,6 +18,7 @@ class Registry(_Registry):
     Args:
         name: what is registered, in capitals ("MODEL", "HEAD").
         contract: how an entry is called and what it returns, in one line.
+        key: the option that names an entry, for messages.
 
     >>> heads = Registry("HEAD", contract="obj(cfg) -> module")
     >>> @heads.register()
@@ -28,15 +29,16 @@ class Registry(_Registry):
     Traceback (most recent call last):
         ...
     slowfast.errors.UsageError: no HEAD named 'Osthead'; known: OSTHead; did you mean 'OSTHead'?
-    >>> raise heads.broken(OSTHead(), "returned None")
+    >>> raise heads.returned(OSTHead(), [1, 2])
     Traceback (most recent call last):
         ...
-    slowfast.errors.UsageError: HEAD OSTHead returned None; expected obj(cfg) -> module
+    slowfast.errors.UsageError: HEAD OSTHead returned a list of 2; expected obj(cfg) -> module
     """
 
-    def __init__(self, name: str, *, contract: str) -> None:
+    def __init__(self, name: str, *, contract: str, key: str = "") -> None:
         super().__init__(name)
         self.contract = contract
+        self.key = key
 
     def register(self, obj: Any = None, *, name: str = "", **marks: Any) -> Any:
         """Register a class or function, as a decorator or called, and return it.
@@ -70,8 +72,9 @@ class Registry(_Registry):
         known = self.names()
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1)
         hint = next((f"; did you mean {k!r}?" for k in known if near and k.lower() == near[0]), "")
+        where = f"{self.key}: " if self.key else ""
         raise UsageError(
-            f"no {self._name} named {name!r}; known: {', '.join(known) or 'none'}{hint}"
+            f"{where}no {self._name} named {name!r}; known: {', '.join(known) or 'none'}{hint}"
         )
 
     def build(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -97,3 +100,14 @@ class Registry(_Registry):
         """
         name = getattr(obj, "__name__", type(obj).__name__)
         return UsageError(f"{self._name} {name} {found}; expected {self.contract}")
+
+    def returned(self, obj: Any, value: Any) -> UsageError:
+        """Return the error for an entry (or what it built) that returned ``value``."""
+        if value is None:
+            return self.broken(obj, "returned None")
+        size = ""
+        if hasattr(value, "shape"):
+            size = f" of shape {tuple(value.shape)}"
+        elif isinstance(value, list | tuple | dict):
+            size = f" of {len(value)}"
+        return self.broken(obj, f"returned a {type(value).__name__}{size}")

@@ -11,6 +11,7 @@ from slowfast.utils.registry import Registry
 
 ENCODER_REGISTRY = Registry(
     "ENCODER",
+    key="MODEL.ENCODER",
     contract=(
         "obj(cfg, clip) -> module holding its own parameters only; "
         "module(clip, video_BCTHW) -> Encoded; it may replace blocks of clip.visual when built; "

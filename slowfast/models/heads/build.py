@@ -11,6 +11,7 @@ from slowfast.utils.registry import Registry
 
 HEAD_REGISTRY = Registry(
     "HEAD",
+    key="MODEL.HEAD_NAME",
     contract=(
         "obj(cfg, clip, templates=name) -> module holding its own parameters only; "
         "module(clip, encoded, labels=None) -> logits B x K (with labels, in training: global "

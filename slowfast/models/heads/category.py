@@ -72,6 +72,6 @@ class CategoryHead(nn.Module):
         if labels is None:
             text_KD = normalize(self.bank.features(clip.text)).mean(dim=1)
             return scale * mean_frame_cosine(encoded.video_BTD, text_KD)
-        text_BD = normalize(self.bank.rows(clip.text, check_hard_labels(labels))).mean(dim=1)
+        text_BD = normalize(self.bank.rows(clip.text, check_hard_labels(labels).cpu())).mean(dim=1)
         video_BD = normalize(encoded.video_BTD.float().mean(dim=1))
         return scale * mean_frame_cosine(self.gather(video_BD)[:, None], self.gather(text_BD))

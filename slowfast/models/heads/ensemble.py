@@ -36,7 +36,7 @@ class TemplateEnsembleHead(CategoryHead):
         video_BTD = normalize(encoded.video_BTD)
         if labels is None:
             return scale * pooled_score(video_BTD, _classes(self.bank.features(clip.text)))
-        text_BPD = self.bank.rows(clip.text, check_hard_labels(labels))
+        text_BPD = self.bank.rows(clip.text, check_hard_labels(labels).cpu())
         return scale * pooled_score(self.gather(video_BTD), self.gather(_classes(text_BPD)))
 
 

@@ -29,10 +29,10 @@ def get_gather(gradient: str) -> Callable[[Tensor], Tensor]:
 
 
 def check_hard_labels(labels: Tensor) -> Tensor:
-    """Return int64 labels B on the CPU; raises UsageError for mixed or smoothed ones (B x K)."""
+    """Return int64 labels B; raises UsageError for mixed or smoothed ones (B x K)."""
     if labels.is_floating_point() or labels.ndim != 1:
         raise UsageError(
             "the contrastive objective picks texts by class label, but the labels are mixed or "
             "smoothed: switch MIXUP.ENABLE and label smoothing off, or use another MODEL.LOSS_FUNC"
         )
-    return labels.cpu()
+    return labels

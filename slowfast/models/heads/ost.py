@@ -165,7 +165,7 @@ class OSTHead(nn.Module):
         if labels is None:
             texts = [normalize(bank.features(clip.text)) for _, bank in self._banks()]
         else:
-            rows_B = check_hard_labels(labels)
+            rows_B = check_hard_labels(labels).cpu()
             own = [normalize(bank.rows(clip.text, rows_B)) for _, bank in self._banks()]
             texts = [self.gather(text_BND) for text_BND in own]
             video_BTD = self.gather(video_BTD)
