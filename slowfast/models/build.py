@@ -42,8 +42,7 @@ def build_model(cfg: Any, gpu_id: int | None = None) -> nn.Module:
             for that are not there.
     """
     device = _choose_device(cfg.NUM_GPUS, gpu_id)
-    entry = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)
-    model: nn.Module = entry(cfg)
+    model: nn.Module = MODEL_REGISTRY.build(cfg.MODEL.MODEL_NAME, cfg)
     if cfg.BN.NORM_TYPE == "sync_batchnorm":
         if device.type == "cpu" and get_world_size() > 1:
             raise UsageError(

@@ -32,6 +32,8 @@ LOSS_REGISTRY.register(nn.BCEWithLogitsLoss, name="bce_logit")
 LOSS_REGISTRY.register(nn.MSELoss, name="mse")
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 PER_CLASS = ("bce", "bce_logit", "mse")  # their targets have the form of the logits
+# Those that follow from the form of the labels, so that they make no method another.
+STANDARD = (*PER_CLASS, "cross_entropy", "soft_cross_entropy")
 
 
 @LOSS_REGISTRY.register(name="soft_cross_entropy")
@@ -69,6 +71,7 @@ class OSTContrastive(nn.Module):
 
     options: ClassVar[tuple[str, ...]] = ("OST.TARGET_TEMPERATURE",)
     min_batch: ClassVar[int] = 2  # a video alone has nothing to differ from
+    word: ClassVar[str] = "contrastive"
 
     @configurable
     def __init__(self, reduction: Reduction = "mean", temperature: float = 10.0) -> None:

@@ -15,20 +15,22 @@ logger = logging.getLogger(__name__)
 class OST(VideoTextModel):
     """Both towers are fine-tuned whole, the token embedding and the scale included.
 
-    Published objective: ``MODEL.LOSS_FUNC ost_contrastive``.
+    Published objective: ``MODEL.LOSS_FUNC ost_contrastive``, which the config has to name.
     """
 
     encoder_name = "FrameWise"
     head_name = "OSTHead"
+    loss_name = "ost_contrastive"
     templates = "ost"
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> dict[str, Any]:
         """Build the parts; says so where training would not be the published one."""
-        if cfg.TRAIN.ENABLE and cfg.MODEL.LOSS_FUNC != "ost_contrastive":
+        if cfg.TRAIN.ENABLE and cls.loss_name != cfg.MODEL.LOSS_FUNC:
             logger.warning(
                 "MODEL.LOSS_FUNC %s trains OST over all classes at each step; its published "
-                "objective is ost_contrastive",
+                "objective is %s",
                 cfg.MODEL.LOSS_FUNC,
+                cls.loss_name,
             )
         return super().from_cfg(cfg)

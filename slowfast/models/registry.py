@@ -7,8 +7,6 @@ from slowfast.utils.registry import Registry
 MODEL_REGISTRY = Registry(
     "MODEL",
     key="MODEL.MODEL_NAME",
-    contract=(
-        "obj(cfg) -> module; module([B x 3 x T x H x W, ...]) -> logits B x K "
-        "or ModelOutput; with a true `needs_labels` it is called with labels, too, in training"
-    ),
+    contract="obj(cfg) -> module; module([B x 3 x T x H x W, ...]) -> logits B x K, a tuple that "
+    "they begin, or ModelOutput",
 )

@@ -17,3 +17,5 @@ class Text4Vis(VideoTextModel):
     head_name = "FrozenClassifier"
     templates = "text4vis"
     frozen = ("clip.text.*",)
+    # Published with it for all videos, and without it for few of them and for new classes.
+    unstated = ("TEXT4VIS.HEAD",)

@@ -19,8 +19,11 @@ OPTIMIZER_REGISTRY = Registry(
 )
 
 
+RATES = ("SOLVER.BASE_LR", "SOLVER.WEIGHT_DECAY")
+
+
 @OPTIMIZER_REGISTRY.register(
-    name="sgd", options=("SOLVER.MOMENTUM", "SOLVER.DAMPENING", "SOLVER.NESTEROV")
+    name="sgd", options=(*RATES, "SOLVER.MOMENTUM", "SOLVER.DAMPENING", "SOLVER.NESTEROV")
 )
 def build_sgd(groups: list[dict[str, Any]], cfg: Any) -> torch.optim.Optimizer:
     """Return SGD with PySlowFast's options."""
@@ -54,7 +57,7 @@ for _name, _kind, _fixed in (
     OPTIMIZER_REGISTRY.register(
         partial(build_adam, kind=_kind, **_fixed),
         name=_name,
-        options=("SOLVER.BETAS", "SOLVER.EPSILON"),
+        options=(*RATES, "SOLVER.BETAS", "SOLVER.EPSILON"),
     )
 
 

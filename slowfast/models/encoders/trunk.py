@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -193,6 +193,7 @@ class VideoTrunk(nn.Module):
         times: T' of its feature map; with more than one, the encoder provides "frames".
     """
 
+    options: ClassVar[tuple[str, ...]] = ("TRUNK",)
     provides: frozenset[str] = frozenset({"frames"})
     frozen: ClassVar[tuple[str, ...]] = ()
     added: ClassVar[tuple[str, ...]] = ()
@@ -224,6 +225,11 @@ class VideoTrunk(nn.Module):
         joint_dim = int(visual.output_dim)
         clip.visual = NoImageTower(joint_dim, getattr(visual, "image_size", None))
         return {"trunk": trunk, "channels": channels, "joint_dim": joint_dim, "times": times}
+
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Name the trunk."""
+        return [f"trunk {Path(options['TRUNK.ARCH']).stem}"]
 
     def forward(self, clip: CustomTextCLIP, video_BCTHW: Tensor) -> Encoded:
         """Return un-normalised features B x T' x D of normalised frames."""

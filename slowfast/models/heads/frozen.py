@@ -6,6 +6,8 @@ Shapes: B videos, T frames, K classes, D joint dimension.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +40,7 @@ class FrozenClassifier(nn.Module):
         bank: the class names in one template, K x 1; takes the place of ``rows``.
     """
 
+    options: ClassVar[tuple[str, ...]] = ("CLASSIFIER",)
     requires: ClassVar[dict[str, str]] = {}
     averages_frames: ClassVar[bool] = True
     frozen: ClassVar[tuple[str, ...]] = ("clip.text.*",)
@@ -74,6 +77,13 @@ class FrozenClassifier(nn.Module):
             return {"vocabulary": vocabulary, "bank": bank}
         rows = build_rows(cfg, vocabulary, int(clip.visual.output_dim))
         return {"vocabulary": vocabulary, "rows": rows}
+
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Say what the rows are, unless as published: the class names by CLIP's text tower."""
+        kind = options["CLASSIFIER.KIND"]
+        own = f" {Path(options['CLASSIFIER.FILE']).stem}" if kind == "file" else ""
+        return [] if kind == "clip_text" else [f"classifier {kind}{own}"]
 
     def rows(self, clip: CustomTextCLIP) -> Tensor:
         """Return the rows, float32 K x D, without a gradient."""

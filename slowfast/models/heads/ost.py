@@ -7,8 +7,10 @@ were made with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -16,6 +18,7 @@ from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
+from slowfast.config.describe import changed_words
 from slowfast.errors import SlowFastError, UsageError
 from slowfast.models.clip.text import TextBank
 from slowfast.models.heads.build import HEAD_REGISTRY
@@ -30,6 +33,10 @@ from slowfast.ops.sinkhorn import SinkhornError, sinkhorn
 from slowfast.structures import Encoded
 from slowfast.text import ClassVocabulary
 
+DESCRIPTOR_OPTIONS = (
+    *("OST.KINDS", "OST.CONDITION", "OST.FUSION_FACTOR"),
+    *("TEXT.SPATIAL", "TEXT.TEMPORAL"),
+)
 MATCHINGS = ("od_solver", "pooled", "category")
 # Entries of a B x K x T x N array (128 MiB); about three such arrays live at a time.
 CHUNK_ELEMENTS = 1 << 25
@@ -107,6 +114,10 @@ class OSTHead(nn.Module):
             gives 1/W of it to all parameters but the scale.
     """
 
+    options: tuple[str, ...] = (
+        *("OST.MATCHING", "OST.EPSILON", "OST.MAX_ITER", "OST.TOLERANCE", "OST.STOP_RULE"),
+        *DESCRIPTOR_OPTIONS,
+    )
     requires: ClassVar[dict[str, str]] = {
         "frames": "optimal transport distributes a class's descriptors over several frames"
     }
@@ -125,6 +136,8 @@ class OSTHead(nn.Module):
         self.vocabulary = vocabulary
         self.banks = nn.ModuleDict(banks)
         self.matching = matching or Matching()
+        if self.matching.method == "category":  # nothing else is read
+            self.options = ("OST.MATCHING", "OST.FUSION_FACTOR")
         self.needs_labels = in_batch
         self.gather = get_gather(gather_gradient)
 
@@ -152,6 +165,18 @@ class OSTHead(nn.Module):
             "in_batch": cfg.MODEL.LOSS_FUNC == "ost_contrastive",
             "gather_gradient": ost.GATHER_GRADIENT,
         }
+
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Say what is unlike the published head, and how many descriptors the files are named by.
+
+        >>> OSTHead.describe({"OST.MATCHING": "pooled", "TEXT.SPATIAL": "texts/spatial_8.json"})
+        ['matching pooled', 'descriptors 8']
+        """
+        files = [value for name, value in options.items() if name.startswith("TEXT.")]
+        counts = {m[1] for file in files if (m := re.search(r"_(\d+)$", Path(file).stem))}
+        words = changed_words({k: v for k, v in options.items() if not k.startswith("TEXT.")})
+        return words + [f"descriptors {'+'.join(sorted(counts))}"] * bool(counts - {"4"})
 
     def forward(
         self, clip: CustomTextCLIP, encoded: Encoded, labels: Tensor | None = None

@@ -9,7 +9,7 @@ from open_clip import CustomTextCLIP
 
 from slowfast.errors import UsageError
 from slowfast.models.heads.build import HEAD_REGISTRY
-from slowfast.models.heads.ost import OSTHead
+from slowfast.models.heads.ost import DESCRIPTOR_OPTIONS, OSTHead
 
 
 @HEAD_REGISTRY.register()
@@ -20,6 +20,7 @@ class PooledDescriptorHead(OSTHead):
     unit descriptor, so one feature for a whole video will do. Arguments are OSTHead's.
     """
 
+    options: tuple[str, ...] = DESCRIPTOR_OPTIONS
     requires: ClassVar[dict[str, str]] = {}
 
     @classmethod
