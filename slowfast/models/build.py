@@ -14,8 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.errors import UsageError
-from slowfast.models.registry import MODEL_REGISTRY
-from slowfast.models.video_text import VideoTextModel
+from slowfast.models.video_text import MODEL_REGISTRY, VideoTextModel
 from slowfast.solver.optimizer import unwrap
 from slowfast.structures import ModelOutput, VideoBatch
 from slowfast.utils.distributed import get_world_size

@@ -1,9 +1,6 @@
 """Text4Vis (AAAI 2023): CLIP's image tower with a temporal head, tuned against frozen texts."""
 
-from __future__ import annotations
-
-from slowfast.models.registry import MODEL_REGISTRY
-from slowfast.models.video_text import VideoTextModel
+from slowfast.models.video_text import MODEL_REGISTRY, VideoTextModel
 
 
 @MODEL_REGISTRY.register()

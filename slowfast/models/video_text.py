@@ -23,8 +23,15 @@ from slowfast.models.trainable import select_trainable
 from slowfast.solver.param_groups import Rule
 from slowfast.structures import Encoded, ModelOutput
 from slowfast.utils.distributed import all_gather
+from slowfast.utils.registry import Registry
 
 logger = logging.getLogger(__name__)
+MODEL_REGISTRY = Registry(
+    "MODEL",
+    key="MODEL.MODEL_NAME",
+    contract="obj(cfg) -> module; module([B x 3 x T x H x W, ...]) -> logits B x K, a tuple that "
+    "they begin, or ModelOutput",
+)
 # A constant on all logits (SigLIP), which softmax does not see.
 UNUSED = ("clip.logit_bias",)
 
@@ -103,6 +110,11 @@ class VideoTextModel(nn.Module):
         clip = build_clip(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
         encoder = build_encoder(cfg, clip, default=cls.encoder_name)
         head = build_head(cfg, clip, default=cls.head_name, templates=cls.templates)
+        if cfg.TRAIN.ENABLE and cls.loss_name not in ("cross_entropy", cfg.MODEL.LOSS_FUNC):
+            logger.warning(
+                "MODEL.LOSS_FUNC %s trains %s otherwise than published: its loss is %s",
+                *(cfg.MODEL.LOSS_FUNC, cls.__name__, cls.loss_name),
+            )
         for part in (cls, encoder, head):
             options_of(cfg, part)  # refused now, and not when a result is written
         _warn_of_unread(cfg, encoder, head)

@@ -216,7 +216,7 @@ def test_labels_are_ignored_in_evaluation(tiny_cfg, videos):
 
 def test_ost_says_when_it_is_trained_with_another_loss(tiny_cfg, caplog):
     build_model(tiny_cfg("OST", "MODEL.LOSS_FUNC", "cross_entropy"))
-    assert "published objective is ost_contrastive" in caplog.text
+    assert "trains OST otherwise than published: its loss is ost_contrastive" in caplog.text
 
 
 def test_linear_head_refuses_the_contrastive_loss(tiny_cfg):

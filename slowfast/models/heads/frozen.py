@@ -43,8 +43,8 @@ class FrozenClassifier(nn.Module):
     options: ClassVar[tuple[str, ...]] = ("CLASSIFIER",)
     requires: ClassVar[dict[str, str]] = {}
     averages_frames: ClassVar[bool] = True
-    frozen: ClassVar[tuple[str, ...]] = ("clip.text.*",)
     needs_labels: ClassVar[bool] = False
+    frozen: ClassVar[tuple[str, ...]] = ("clip.text.*",)
     rows_KD: Tensor | None
 
     @configurable

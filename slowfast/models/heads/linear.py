@@ -30,9 +30,9 @@ class LinearHead(nn.Module):
 
     requires: ClassVar[dict[str, str]] = {}
     averages_frames: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = False
     scores_cosines: ClassVar[bool] = False
     frozen: tuple[str, ...] = ("clip.text.*", "clip.logit_scale")
-    needs_labels: ClassVar[bool] = False
 
     @configurable
     def __init__(
