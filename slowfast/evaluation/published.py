@@ -6,7 +6,7 @@ They come from ``label_db/published_results.yaml``, whose head explains its form
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from slowfast.errors import UsageError
@@ -15,20 +15,6 @@ TEST_SET_TOLERANCE = 0.1  # share of videos that a copy of a test list may have 
 TABLE_KEYS = {"source", "protocol", "columns", "common", "data", "rows"}
 TOPS = ("top1", "top5", "half_top1", "half_top5")
 COLUMNS = {*TOPS, *(f"{name}_std" for name in TOPS), "map", "base", "novel", "hm"}
-FACTS = [
-    "method",
-    "arch",
-    "frames",
-    "views",
-    "averaging",
-    "deviation",
-    "test_set",
-    "labels",
-    "clip_ratio",
-    "start",
-    "variant",
-    "via",
-]
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,11 @@ class Published:
     def label(self) -> str:
         """Return what stands beside the figures wherever they are shown."""
         return f"published ({self.source}{', ' + self.via if self.via else ''})"
+
+
+HELD = ("source", "protocol", "dataset", "figures")
+# What a row of the file may state besides.
+FACTS = [f.name for f in fields(Published) if f.name not in HELD]
 
 
 class Likeness(NamedTuple):
@@ -176,7 +167,8 @@ def _parse_table(table: Mapping[str, Any], where: str) -> Iterator[Published]:
             facts = {**table.get("common", {}), **of_dataset, **stated}
             if "method" not in facts or set(facts) - set(FACTS):
                 raise UsageError(f"{where}: a row needs a method and may have {', '.join(FACTS)}")
-            yield _entry(facts, table, dataset, figures)
+            texts = {k: v if k == "clip_ratio" else str(v) for k, v in facts.items()}
+            yield Published(table["source"], table["protocol"], dataset, figures=figures, **texts)
 
 
 def _figures(columns: Sequence[str], values: Any, where: str) -> dict[str, float]:
@@ -186,17 +178,3 @@ def _figures(columns: Sequence[str], values: Any, where: str) -> dict[str, float
     if not all(isinstance(value, int | float) and 0 <= value <= 100 for value in numbers.values()):
         raise UsageError(f"{where}: expected percentages, found {values}")
     return {name: float(value) for name, value in numbers.items()}
-
-
-def _entry(
-    facts: Mapping[str, Any], table: Mapping[str, Any], dataset: str, figures: Mapping[str, float]
-) -> Published:
-    texts = {key: str(value) for key, value in facts.items() if key != "clip_ratio"}
-    return Published(
-        source=table["source"],
-        protocol=table["protocol"],
-        dataset=dataset,
-        figures=figures,
-        clip_ratio=facts.get("clip_ratio"),
-        **texts,
-    )

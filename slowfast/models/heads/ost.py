@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -254,6 +254,34 @@ class OSTHead(nn.Module):
             except SinkhornError as error:
                 raise _blame(error, video_BTD, len(part_KND), number * width) from None
             yield transported_score(similarity_BKTN, plan_BKTN), plan_BKTN
+
+
+@HEAD_REGISTRY.register()
+class PooledDescriptorHead(OSTHead):
+    """OSTHead whose transported scores are always those of the uniform plan.
+
+    The score of a kind of descriptors is then the inner product of the mean unit frame and the mean
+    unit descriptor, so one feature for a whole video will do. Arguments are OSTHead's.
+    """
+
+    options: tuple[str, ...] = DESCRIPTOR_OPTIONS
+    requires: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
+        """Read the texts and the ``OST`` options; ``MATCHING`` is pooled here.
+
+        Raises:
+            UsageError: class names instead of descriptors are asked for.
+        """
+        if cfg.OST.MATCHING == "category":
+            raise UsageError(
+                "OST.MATCHING category with MODEL.HEAD_NAME PooledDescriptorHead, which matches "
+                "descriptors: use OSTHead or CategoryHead for class names, or set OST.MATCHING "
+                "pooled"
+            )
+        arguments = super().from_cfg(cfg, clip, templates=templates)
+        return {**arguments, "matching": replace(arguments["matching"], method="pooled")}
 
 
 def _blame(error: SinkhornError, video_BTD: Tensor, classes: int, first: int) -> FeatureError:
