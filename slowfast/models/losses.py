@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from slowfast.config.configurable import configurable
 from slowfast.errors import UsageError
-from slowfast.models.heads.gather import check_hard_labels
 from slowfast.structures import ModelOutput
 from slowfast.utils.registry import Registry
 
@@ -70,6 +69,7 @@ class OSTContrastive(nn.Module):
     """
 
     options: ClassVar[tuple[str, ...]] = ("OST.TARGET_TEMPERATURE",)
+    in_batch: ClassVar[bool] = True
     min_batch: ClassVar[int] = 2  # a video alone has nothing to differ from
     word: ClassVar[str] = "contrastive"
 
@@ -113,6 +113,21 @@ class OSTContrastive(nn.Module):
 
 def _divergence(logits_BB: Tensor, target_BB: Tensor) -> Tensor:
     return F.kl_div(logits_BB.log_softmax(dim=-1), target_BB, reduction="batchmean")
+
+
+def is_in_batch(loss_name: str) -> bool:
+    """Return whether a loss compares videos with the texts of their batch (its ``in_batch``)."""
+    return getattr(_LOSSES.get(loss_name), "in_batch", False)
+
+
+def check_hard_labels(labels: Tensor) -> Tensor:
+    """Return int64 labels B; raises UsageError for mixed or smoothed ones (B x K)."""
+    if labels.is_floating_point() or labels.ndim != 1:
+        raise UsageError(
+            "the contrastive objective picks texts by class label, but the labels are mixed or "
+            "smoothed: switch MIXUP.ENABLE and label smoothing off, or use another MODEL.LOSS_FUNC"
+        )
+    return labels
 
 
 def get_loss_func(loss_name: str) -> type[nn.Module]:

@@ -19,6 +19,7 @@ from slowfast.errors import UsageError
 from slowfast.models.clip.build import build_clip
 from slowfast.models.encoders import ENCODER_REGISTRY, build_encoder
 from slowfast.models.heads import HEAD_REGISTRY, build_head
+from slowfast.models.losses import is_in_batch
 from slowfast.models.trainable import select_trainable
 from slowfast.solver.param_groups import Rule
 from slowfast.structures import Encoded, ModelOutput
@@ -110,13 +111,20 @@ class VideoTextModel(nn.Module):
         clip = build_clip(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
         encoder = build_encoder(cfg, clip, default=cls.encoder_name)
         head = build_head(cfg, clip, default=cls.head_name, templates=cls.templates)
-        if cfg.TRAIN.ENABLE and cls.loss_name not in ("cross_entropy", cfg.MODEL.LOSS_FUNC):
+        loss = cfg.MODEL.LOSS_FUNC
+        if cfg.TRAIN.ENABLE and cls.loss_name not in ("cross_entropy", loss):
             logger.warning(
                 "MODEL.LOSS_FUNC %s trains %s otherwise than published: its loss is %s",
-                *(cfg.MODEL.LOSS_FUNC, cls.__name__, cls.loss_name),
+                *(loss, cls.__name__, cls.loss_name),
             )
         for part in (cls, encoder, head):
             options_of(cfg, part)  # refused now, and not when a result is written
+        if is_in_batch(loss) and not getattr(head, "needs_labels", not cfg.TRAIN.ENABLE):
+            raise UsageError(
+                f"MODEL.LOSS_FUNC {loss} compares videos with the texts of their batch, but "
+                f"MODEL.HEAD_NAME {type(head).__name__} scores all classes at once: use "
+                "cross_entropy, or a head that scores the texts of labels, such as OSTHead"
+            )
         _warn_of_unread(cfg, encoder, head)
         return {
             "clip": clip,

@@ -75,6 +75,7 @@ def test_the_parts_in_use_are_named_and_only_what_they_read(
         ("ViFiCLIP", ("CLIP.TRAINABLE", "none"), []),
         ("ViFiCLIP", ("MODEL.LOSS_FUNC", "soft_cross_entropy"), []),
         ("ViFiCLIP", CONTRASTIVE, ["contrastive"]),
+        ("CLIP", ("MODEL.LOSS_FUNC", "elsewhere", "TRAIN.ENABLE", False), ["loss elsewhere"]),
         ("CLIP", TEMPORAL, ["encoder Text4VisEncoder", "frame head none"]),
         (
             "CLIP",

@@ -12,6 +12,7 @@ from slowfast.errors import UsageError
 from slowfast.models import (
     ENCODER_REGISTRY,
     HEAD_REGISTRY,
+    LOSS_REGISTRY,
     MODEL_REGISTRY,
     VideoTextModel,
     build_loss,
@@ -220,7 +221,9 @@ def test_ost_says_when_it_is_trained_with_another_loss(tiny_cfg, caplog):
 
 
 def test_linear_head_refuses_the_contrastive_loss(tiny_cfg):
-    with pytest.raises(UsageError, match="LinearHead has none: use cross_entropy"):
+    with pytest.raises(
+        UsageError, match="LinearHead scores all classes at once: use cross_entropy"
+    ):
         build_model(tiny_cfg("OST", "MODEL.HEAD_NAME", "LinearHead"))
 
 
@@ -344,6 +347,18 @@ def test_unknown_names_list_the_known_ones(tiny_cfg):
             build_model(tiny_cfg("OST", key, "osthead"))
     with pytest.raises(UsageError, match="no MODEL named 'Ost'.*did you mean 'OST'"):
         build_model(tiny_cfg("OST", "MODEL.MODEL_NAME", "Ost"))
+
+
+def test_a_loss_of_ones_own_may_compare_the_batch(tiny_cfg, videos, monkeypatch):
+    def diagonal(cfg):
+        return lambda output, labels: {"diagonal": -output.logits.log_softmax(1).diag().mean()}
+
+    diagonal.in_batch = True
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, "diagonal", diagonal)
+    cfg = tiny_cfg("ViFiCLIP", "MODEL.LOSS_FUNC", "diagonal")
+    output = call_model(build_model(cfg), batch_of(videos))
+    assert output.logits.shape == (2, 2)
+    assert build_loss(cfg)(output, torch.tensor([0, 1]))["diagonal"] > 0
 
 
 class Broken(nn.Module):

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from slowfast.config.configurable import configurable
 from slowfast.models.clip.text import TextBank
 from slowfast.models.heads.build import HEAD_REGISTRY
-from slowfast.models.heads.gather import GatherGradient, check_hard_labels, get_gather
+from slowfast.models.heads.gather import GatherGradient, get_gather
 from slowfast.models.heads.texts import build_category_bank, build_vocabulary
+from slowfast.models.losses import check_hard_labels, is_in_batch
 from slowfast.ops.similarity import mean_frame_cosine, normalize, pooled_score
 from slowfast.structures import Encoded
 from slowfast.text import ClassVocabulary
@@ -60,7 +61,7 @@ class CategoryHead(nn.Module):
         return {
             "vocabulary": vocabulary,
             "bank": build_category_bank(cfg, clip, vocabulary, templates=templates),
-            "in_batch": cfg.MODEL.LOSS_FUNC == "ost_contrastive",
+            "in_batch": is_in_batch(cfg.MODEL.LOSS_FUNC),
             "gather_gradient": cfg.OST.GATHER_GRADIENT,
         }
 

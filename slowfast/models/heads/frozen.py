@@ -65,12 +65,6 @@ class FrozenClassifier(nn.Module):
     @classmethod
     def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
         """Read the class names and the ``CLASSIFIER`` options."""
-        if cfg.MODEL.LOSS_FUNC == "ost_contrastive":
-            raise UsageError(
-                "MODEL.LOSS_FUNC ost_contrastive with MODEL.HEAD_NAME FrozenClassifier: a frozen "
-                "classifier is trained against all classes at once, so it has no use for the "
-                "texts of a batch; use cross_entropy"
-            )
         vocabulary = build_vocabulary(cfg)
         if cfg.CLASSIFIER.KIND == "clip_text":
             bank = build_frozen_bank(cfg, clip, vocabulary, templates=templates)

@@ -22,12 +22,13 @@ from slowfast.config.describe import changed_words
 from slowfast.errors import SlowFastError, UsageError
 from slowfast.models.clip.text import TextBank
 from slowfast.models.heads.build import HEAD_REGISTRY
-from slowfast.models.heads.gather import GatherGradient, check_hard_labels, get_gather
+from slowfast.models.heads.gather import GatherGradient, get_gather
 from slowfast.models.heads.texts import (
     build_category_bank,
     build_descriptor_banks,
     build_vocabulary,
 )
+from slowfast.models.losses import check_hard_labels, is_in_batch
 from slowfast.ops.similarity import cosines, normalize, pooled_score, transported_score
 from slowfast.ops.sinkhorn import SinkhornError, sinkhorn
 from slowfast.structures import Encoded
@@ -162,7 +163,7 @@ class OSTHead(nn.Module):
                 ost.FUSION_FACTOR,
                 ost.CLASS_CHUNK,
             ),
-            "in_batch": cfg.MODEL.LOSS_FUNC == "ost_contrastive",
+            "in_batch": is_in_batch(cfg.MODEL.LOSS_FUNC),
             "gather_gradient": ost.GATHER_GRADIENT,
         }
 
