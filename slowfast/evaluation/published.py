@@ -167,7 +167,9 @@ def _parse_table(table: Mapping[str, Any], where: str) -> Iterator[Published]:
             facts = {**table.get("common", {}), **of_dataset, **stated}
             if "method" not in facts or set(facts) - set(FACTS):
                 raise UsageError(f"{where}: a row needs a method and may have {', '.join(FACTS)}")
-            texts = {k: v if k == "clip_ratio" else str(v) for k, v in facts.items()}
+            texts: dict[str, Any] = {
+                k: v if k == "clip_ratio" else str(v) for k, v in facts.items()
+            }
             yield Published(table["source"], table["protocol"], dataset, figures=figures, **texts)
 
 

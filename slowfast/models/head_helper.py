@@ -87,11 +87,11 @@ class ResNetBasicHead(TransformerBasicHead):
         super().__init__(sum(dim_in), num_classes, dropout_rate, act_func)
         self.detach_final_fc = detach_final_fc
         self.pools = nn.ModuleList(
-            nn.AdaptiveAvgPool3d(1) if size is None else nn.AvgPool3d(tuple(size), stride=1)
+            nn.AvgPool3d((size[0], size[1], size[2]), stride=1) if size else nn.AdaptiveAvgPool3d(1)
             for size in pool_size
         )
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:  # type: ignore[override] # maps
         """Return B x K scores of one map B x C x T x H x W for each pathway.
 
         In training B x (T' * H' * W' * K) where the pooled maps have more than one place.

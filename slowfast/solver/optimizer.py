@@ -49,15 +49,13 @@ def build_adam(
     return kind(groups, lr=solver.BASE_LR, betas=betas, eps=solver.EPSILON, **fixed)
 
 
-for _name, _kind, _fixed in (
-    ("adam", torch.optim.Adam, {}),
-    ("adamw", torch.optim.AdamW, {}),
-    ("mt_adamw", torch.optim.AdamW, {"foreach": True}),
-):
+for _name, _build in {
+    "adam": partial(build_adam),
+    "adamw": partial(build_adam, kind=torch.optim.AdamW),
+    "mt_adamw": partial(build_adam, kind=torch.optim.AdamW, foreach=True),
+}.items():
     OPTIMIZER_REGISTRY.register(
-        partial(build_adam, kind=_kind, **_fixed),
-        name=_name,
-        options=(*RATES, "SOLVER.BETAS", "SOLVER.EPSILON"),
+        _build, name=_name, options=(*RATES, "SOLVER.BETAS", "SOLVER.EPSILON")
     )
 
 
