@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 from slowfast.errors import UsageError
 
@@ -49,22 +49,6 @@ HELD = ("source", "protocol", "dataset", "figures")
 FACTS = [f.name for f in fields(Published) if f.name not in HELD]
 
 
-class Likeness(NamedTuple):
-    """What is known of an own result that a published one should share; empty: not known."""
-
-    method: str
-    protocol: str
-    dataset: str
-    variant: str = ""
-    test_set: str = ""
-    start: str = ""
-    arch: str = ""
-    frames: str = ""
-    views: str = ""
-    labels: str = ""
-    clip_ratio: float | None = None
-
-
 @dataclass(frozen=True)
 class PublishedTables:
     """All published figures.
@@ -95,8 +79,10 @@ class PublishedTables:
                     best, name = distance, candidate
         return name
 
-    def closest(self, wanted: Likeness) -> list[Published]:
+    def closest(self, wanted: Published) -> list[Published]:
         """Return the figures to show beside a result: those that share most of its settings.
+
+        ``wanted`` is the result in the form of a published row; what is not known of it is empty.
 
         Method, protocol, data set and variant must be the same; start and test set too where both
         are known. Of these, the ones that agree in most of arch, frames, views, labels and share of
@@ -115,7 +101,7 @@ class PublishedTables:
             raise UsageError(f"no published figures of {method!r}; known: {', '.join(known)}")
 
 
-def _fits(entry: Published, wanted: Likeness) -> bool:
+def _fits(entry: Published, wanted: Published) -> bool:
     same = ("method", "protocol", "dataset", "variant")
     if any(getattr(entry, name) != getattr(wanted, name) for name in same):
         return False
@@ -123,7 +109,7 @@ def _fits(entry: Published, wanted: Likeness) -> bool:
     return all(one == other for one, other in pairs if one and other)
 
 
-def _agreement(entry: Published, wanted: Likeness) -> int:
+def _agreement(entry: Published, wanted: Published) -> int:
     names = ("arch", "frames", "views", "labels", "clip_ratio")
     return sum(getattr(entry, name) == getattr(wanted, name) for name in names)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from slowfast.errors import UsageError
 from slowfast.evaluation.metrics import Spread, harmonic_mean, spread
-from slowfast.evaluation.published import Likeness, Published, PublishedTables
+from slowfast.evaluation.published import Published, PublishedTables
 from slowfast.evaluation.result_entry import BASE_TO_NOVEL, Result, Setting
 
 BY = ("labels", "test_set", "split", "seed")
@@ -185,10 +185,12 @@ def _beside(row: Row, tables: PublishedTables, methods: Sequence[str]) -> tuple[
     setting, found = row.setting, []
     first = row.results[0]
     for method in methods or [setting.method]:
-        wanted = Likeness(
-            method=method,
+        wanted = Published(
+            source="",
             protocol=setting.protocol,
             dataset=setting.dataset,
+            method=method,
+            figures={},
             variant=setting.variant if method == setting.method else "",
             test_set=first.test_set,
             start=setting.start,

@@ -123,21 +123,18 @@ def _facts(row: Row) -> dict[str, str]:
 
 
 def _published_facts(entry: Published, row: Row) -> dict[str, str]:
-    own = _facts(row)
-    values = (
-        own["data set"],
-        f"{entry.method}, {entry.variant}" if entry.variant else entry.method,
-        entry.arch,
-        entry.frames,
-        entry.views,
-        "" if entry.clip_ratio is None else f"{entry.clip_ratio:g}",
-        entry.start,
-        entry.labels,
-        entry.test_set,
-        own["seed"],
-        entry.averaging,
-    )
-    return dict(zip(FACTS, values, strict=True))
+    return {
+        **_facts(row),
+        "method": f"{entry.method}, {entry.variant}" if entry.variant else entry.method,
+        "arch": entry.arch,
+        "frames": entry.frames,
+        "views": entry.views,
+        "CLIP share": "" if entry.clip_ratio is None else f"{entry.clip_ratio:g}",
+        "start": entry.start,
+        "labels": entry.labels,
+        "test set": entry.test_set,
+        "mean over": entry.averaging,
+    }
 
 
 def _cell(cell: Cell | None, std: str, digits: int) -> str:
