@@ -60,19 +60,21 @@ def describe_parts(cfg: Any, model: nn.Module) -> dict[str, Any]:
     chosen = {"encoder": cfg.MODEL.ENCODER, "head": cfg.MODEL.HEAD_NAME}
     used = {side: name or own[side] for side, name in chosen.items()}
     variant = [f"{side} {name}" for side, name in used.items() if name != own[side]]
+    used["loss"] = loss_name = cfg.MODEL.LOSS_FUNC
     options: dict[str, Any] = {}
-    for part in (getattr(model, "encoder", None), getattr(model, "head", None), model):
+
+    def words(part: Any) -> list[str]:
         found = options_of(cfg, part)
-        options |= found
+        options.update(found)
         unstated = getattr(model, "unstated", ())
-        if told := {name: found[name] for name in found if name not in unstated}:
-            variant += words_of(part, told)
-    used["loss"] = name = cfg.MODEL.LOSS_FUNC
-    loss = LOSS_REGISTRY.get(name) if name in LOSS_REGISTRY else None  # a test needs none
-    if name not in (own["loss"], *STANDARD):
-        variant.append(getattr(loss, "word", f"loss {name}"))
-    options |= (found := options_of(cfg, loss))
-    variant += words_of(loss, found)
+        told = {name: value for name, value in found.items() if name not in unstated}
+        return words_of(part, told) if told else []
+
+    variant += words(getattr(model, "encoder", None)) + words(getattr(model, "head", None))
+    loss = LOSS_REGISTRY.get(loss_name) if loss_name in LOSS_REGISTRY else None
+    if loss_name not in (own["loss"], *STANDARD):
+        variant.append(getattr(loss, "word", f"loss {loss_name}"))
+    variant += words(loss) + words(model)
     if cfg.TRAIN.ENABLE:
         used["optimizer"] = cfg.SOLVER.OPTIMIZING_METHOD
         options |= options_of(cfg, OPTIMIZER_REGISTRY.get(used["optimizer"]))
