@@ -193,6 +193,8 @@ def _one_term(name: str, function: Callable[..., Any]) -> LossFunction:
         loss, logged = returned if pair else (returned, ())
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise LOSS_REGISTRY.returned(function, returned)
-        return {name: loss.mean(), **{str(i): t.detach().mean() for i, t in enumerate(logged)}}
+        parts = logged if isinstance(logged, list | tuple) else [logged]
+        values = [torch.as_tensor(part).detach().float().mean() for part in parts]
+        return {name: loss.mean(), **{str(i): value for i, value in enumerate(values)}}
 
     return compare

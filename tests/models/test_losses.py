@@ -183,7 +183,7 @@ def test_a_loss_that_wants_them_gets_the_further_outputs_and_logs_its_parts(tiny
         def forward(self, preds, labels, features, teacher):
             apart = F.mse_loss(features, teacher)
             plain = F.cross_entropy(preds, labels)
-            return plain + apart, [plain, apart]
+            return plain + apart, [plain, float(apart)]
 
     loss = build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", "Distil"))
     logits = torch.zeros(1, 2, requires_grad=True)
