@@ -77,17 +77,12 @@ def build_param_groups(
     """
     table = (*(getattr(model, "param_rules", ()) if rules is None else rules), Rule("*"))
     by_layer = layer_decay != 1.0
-    listed = tuple(getattr(model, "no_weight_decay", tuple)())
     layer_of = getattr(model, "layer_of", None) or _layer_function(model)
     grouped: dict[_Key, list[tuple[str, nn.Parameter]]] = {}
-    for name, parameter, is_bn in _trainable(model):
-        if is_bn and by_layer:
+    for name, parameter, kind in _trainable(model, zero_wd_1d=zero_wd_1d, whole_names=by_layer):
+        if by_layer and kind == BATCH_NORM:
             raise UsageError(f"SOLVER.LAYER_DECAY must be 1 with batch norms; found {name}")
-        # parity: with layer decay PySlowFast compares whole names, otherwise fragments of names.
-        bare = name in listed if by_layer else any(fragment in name for fragment in listed)
-        bare |= zero_wd_1d and (parameter.ndim == 1 or name.endswith(".bias"))
         rule = next(i for i, rule in enumerate(table) if fnmatchcase(name, rule.pattern))
-        kind = BATCH_NORM if is_bn else NOT_DECAYED if bare else DECAYED
         key = _Key(rule, layer_of(name) if by_layer else 0, kind)
         grouped.setdefault(key, []).append((name, parameter))
     if not grouped:
@@ -108,12 +103,24 @@ def build_param_groups(
     return groups
 
 
-def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
-    """Yield (name, parameter, whether a batch norm owns it), each shared parameter once."""
-    norms = {id(p) for m in model.modules() if isinstance(m, _NormBase) for p in m.parameters()}
+def _trainable(
+    model: nn.Module, *, zero_wd_1d: bool, whole_names: bool
+) -> Iterator[tuple[str, nn.Parameter, int]]:
+    """Yield (name, parameter, BATCH_NORM, DECAYED or NOT_DECAYED), each shared parameter once."""
+    norms = {
+        id(p)
+        for m in model.modules()
+        if isinstance(m, _NormBase)
+        for p in m.parameters(recurse=False)
+    }
+    listed = tuple(getattr(model, "no_weight_decay", tuple)())
     for name, parameter in model.named_parameters():
+        # parity: with layer decay PySlowFast compares whole names, otherwise fragments of names.
+        bare = name in listed if whole_names else any(fragment in name for fragment in listed)
+        bare |= zero_wd_1d and (parameter.ndim == 1 or name.endswith(".bias"))
         if parameter.requires_grad:
-            yield name, parameter, id(parameter) in norms
+            kind = NOT_DECAYED if bare else DECAYED
+            yield name, parameter, BATCH_NORM if id(parameter) in norms else kind
 
 
 _BLOCK = re.compile(r"^(?P<stack>.*?(?:resblocks|blocks))\.(?P<index>\d+)\.")
