@@ -38,13 +38,15 @@ class ModelOutput(NamedTuple):
     """What every model of this project returns.
 
     ``logits`` is B x K, with the scale applied; in the contrastive training of OST both axes are
-    the global batch. ``video_BTD`` holds un-normalised frame features (None for a foreign model)
-    and ``extras`` named tensors that a loss may need.
+    the global batch. ``video_BTD`` holds un-normalised frame features (None for a foreign model),
+    ``extras`` named tensors that a loss may need, and ``further`` what stands behind the logits in
+    the tuple of a foreign model.
     """
 
     logits: Tensor
     video_BTD: Tensor | None = None
     extras: dict[str, Tensor] = {}
+    further: tuple[Any, ...] = ()
 
 
 @dataclass

@@ -168,6 +168,23 @@ def test_other_pairs_are_trained(done, name) -> None:
     assert "loss_video_to_text" in stats
 
 
+def test_results_of_other_parts_are_told_apart(done) -> None:
+    own, small = results(done[0], "video_prompts"), results(done[0], "small")
+    assert (own["encoder"], own["head"]) == ("ContextEncoder", "VideoPromptHead")
+    assert own["options"]["VIDEO_PROMPTS.TOKENS"] == 4
+    assert own["variant"] == []
+    assert small["variant"] == ["head BestTemplateHead", "loss FocalLoss"]
+    assert (small["optimizer"], small["options"]["SOLVER.BASE_LR"] > 0) == ("nadamw", True)
+
+
+def test_the_small_parts_are_trained_and_tested(done) -> None:
+    small = results(done[0], "small")
+    assert (small["num_videos_scored"], small["num_videos_listed"]) == (16, 16)
+    stats = (done[0] / "runs" / "small" / "json_stats.log").read_text()
+    assert "loss_FocalLoss" in stats
+    assert "loss_0" in stats
+
+
 def test_the_page_names_files_that_exist() -> None:
     for path in re.findall(r"`((?:slowfast|tests|docs|tools)/[\w/.]+\.\w+)`", PAGE):
         assert (ROOT / path).is_file(), path

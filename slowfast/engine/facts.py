@@ -8,46 +8,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from slowfast.config.describe import options_of, words_of
+from slowfast.models.losses import LOSS_REGISTRY, STANDARD
+from slowfast.solver.optimizer import OPTIMIZER_REGISTRY
+
 SHOTS = re.compile(r"few_shot_(\d+)|(\d+)[-_]?shot", re.IGNORECASE)
 
 
-def describe_test(cfg: Any, paths: Sequence[str]) -> dict[str, Any]:
+def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str, Any]:
     """Return the facts of a test that ``results.json`` holds beside its accuracies.
 
-    Keys: ``dataset`` (folder of TEXT.CLASSES, as ``ucf101`` of ``label_db/ucf101/classes.csv``;
-    TEST.DATASET without that file), the files of classes, of the subset and of descriptors,
-    ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list with its
-    ``shots``, ``seed``, and which model, with which ``encoder`` and ``head`` if not its own, what
-    stands in their options, which of its towers are tuned by which ``loss``, with how many frames
-    and how much of the original CLIP.
+    Keys: those of ``describe_parts``, ``dataset`` (folder of TEXT.CLASSES, as ``ucf101`` of
+    ``label_db/ucf101/classes.csv``; TEST.DATASET without that file), the files of classes and of
+    the subset, ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list with
+    its ``shots``, ``seed``, with how many frames and how much of the original CLIP.
 
     Args:
         cfg: reads the sections that say so.
+        model: what is tested, without DistributedDataParallel.
         paths: of the listed videos, empty where the data set does not tell them.
     """
-    text, ost = cfg.TEXT, cfg.OST
-    data_name = Path(text.CLASSES).parent.name or cfg.TEST.DATASET
+    text = cfg.TEXT
     return {
         "model": cfg.MODEL.MODEL_NAME,
-        "encoder": cfg.MODEL.ENCODER,
-        "head": cfg.MODEL.HEAD_NAME,
-        "temporal": "joint" if cfg.TEXT4VIS.JOINT else cfg.TEXT4VIS.TEMPORAL,
-        "frame_head": cfg.TEXT4VIS.HEAD,
-        "trunk": cfg.TRUNK.ARCH,
-        "classifier": cfg.CLASSIFIER.KIND,
-        "classifier_file": cfg.CLASSIFIER.FILE,
-        "loss": cfg.MODEL.LOSS_FUNC,
+        **describe_parts(cfg, model),
         "arch": cfg.CLIP.ARCH,
-        "trainable": cfg.CLIP.TRAINABLE,
         "num_frames": cfg.DATA.NUM_FRAMES,
-        "dataset": data_name,
+        "dataset": Path(text.CLASSES).parent.name or cfg.TEST.DATASET,
         "classes": text.CLASSES,
         "subset": text.SUBSET,
-        "descriptors": [text.SPATIAL, text.TEMPORAL],
-        "templates": text.TEMPLATES,
-        "matching": ost.MATCHING,
-        "kinds": list(ost.KINDS),
-        "condition": list(ost.CONDITION),
         "test_list": cfg.DATA.TEST_FILE,
         "test_videos": digest_of_videos(paths),
         "train_list": cfg.DATA.TRAIN_FILE,
@@ -56,6 +47,38 @@ def describe_test(cfg: Any, paths: Sequence[str]) -> dict[str, Any]:
         "start": cfg.TRAIN.CHECKPOINT_FILE_PATH,
         "clip_ratio": cfg.TEST.CLIP_RATIO,
     }
+
+
+def describe_parts(cfg: Any, model: nn.Module) -> dict[str, Any]:
+    """Return which parts made a result, as they say it themselves (``slowfast.config.describe``).
+
+    Keys: ``encoder``, ``head`` and ``loss`` in use, ``optimizer`` if this config trains; their
+    ``options``, by full name; and ``variant``: what tells the result from those of the model as
+    published, in words.
+    """
+    own = {side: getattr(model, f"{side}_name", "") for side in ("encoder", "head", "loss")}
+    chosen = {"encoder": cfg.MODEL.ENCODER, "head": cfg.MODEL.HEAD_NAME}
+    used = {side: name or own[side] for side, name in chosen.items()}
+    variant = [f"{side} {name}" for side, name in used.items() if name != own[side]]
+    used["loss"] = loss_name = cfg.MODEL.LOSS_FUNC
+    options: dict[str, Any] = {}
+
+    def words(part: Any) -> list[str]:
+        found = options_of(cfg, part)
+        options.update(found)
+        unstated = getattr(model, "unstated", ())
+        told = {name: value for name, value in found.items() if name not in unstated}
+        return words_of(part, told) if told else []
+
+    variant += words(getattr(model, "encoder", None)) + words(getattr(model, "head", None))
+    loss = LOSS_REGISTRY.get(loss_name) if loss_name in LOSS_REGISTRY else None
+    if loss_name not in (own["loss"], *STANDARD):
+        variant.append(getattr(loss, "word", f"loss {loss_name}"))
+    variant += words(loss) + words(model)
+    if cfg.TRAIN.ENABLE:
+        used["optimizer"] = cfg.SOLVER.OPTIMIZING_METHOD
+        options |= options_of(cfg, OPTIMIZER_REGISTRY.get(used["optimizer"]))
+    return {**used, "options": options, "variant": variant}
 
 
 def shots_of(train_list: str) -> int | None:

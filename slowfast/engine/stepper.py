@@ -23,7 +23,8 @@ AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 class MicroStep(NamedTuple):
     """What one micro-step leaves behind, without gradients.
 
-    ``loss`` is the sum of the terms, not divided by the accumulation count; ``output`` the
+    ``loss`` is the sum of the terms that have a gradient (others are only logged), not divided by
+    the accumulation count; ``output`` the
     model's, without frame features. ``grad_norm`` is the gradient's L2 norm before clipping, or
     None where the optimizer did not step yet.
     """
@@ -138,7 +139,8 @@ class Stepper:
             enabled = self.amp_dtype is not None
             with torch.autocast(self.device_type, dtype=self.amp_dtype, enabled=enabled):
                 terms, output = compute()
-                loss = torch.stack([term.float() for term in terms.values()]).sum()
+                counted = [t.float() for t in terms.values() if t.requires_grad]
+                loss = torch.stack(counted or [t.float() for t in terms.values()]).sum()
             self.scaler.scale(loss / group).backward()
         norm = self._optimizer_step() if last else None
         plain = ModelOutput(output.logits.detach(), None, _detach(output.extras))

@@ -73,7 +73,7 @@ def test(cfg: Any) -> dict[str, Any]:
         result = {
             "protocol": cfg.TEST.PROTOCOL,
             "split": cfg.TEST.SPLIT,
-            **describe_test(view_cfg, paths),
+            **describe_test(view_cfg, model, paths),
             "weights": weights,
             "num_clips": clips,
             "num_crops": cfg.TEST.NUM_SPATIAL_CROPS,

@@ -6,8 +6,8 @@ They come from ``label_db/published_results.yaml``, whose head explains its form
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from slowfast.errors import UsageError
 
@@ -15,20 +15,6 @@ TEST_SET_TOLERANCE = 0.1  # share of videos that a copy of a test list may have 
 TABLE_KEYS = {"source", "protocol", "columns", "common", "data", "rows"}
 TOPS = ("top1", "top5", "half_top1", "half_top5")
 COLUMNS = {*TOPS, *(f"{name}_std" for name in TOPS), "map", "base", "novel", "hm"}
-FACTS = [
-    "method",
-    "arch",
-    "frames",
-    "views",
-    "averaging",
-    "deviation",
-    "test_set",
-    "labels",
-    "clip_ratio",
-    "start",
-    "variant",
-    "via",
-]
 
 
 @dataclass(frozen=True)
@@ -58,20 +44,9 @@ class Published:
         return f"published ({self.source}{', ' + self.via if self.via else ''})"
 
 
-class Likeness(NamedTuple):
-    """What is known of an own result that a published one should share; empty: not known."""
-
-    method: str
-    protocol: str
-    dataset: str
-    variant: str = ""
-    test_set: str = ""
-    start: str = ""
-    arch: str = ""
-    frames: str = ""
-    views: str = ""
-    labels: str = ""
-    clip_ratio: float | None = None
+HELD = ("source", "protocol", "dataset", "figures")
+# What a row of the file may state besides.
+FACTS = [f.name for f in fields(Published) if f.name not in HELD]
 
 
 @dataclass(frozen=True)
@@ -104,8 +79,10 @@ class PublishedTables:
                     best, name = distance, candidate
         return name
 
-    def closest(self, wanted: Likeness) -> list[Published]:
+    def closest(self, wanted: Published) -> list[Published]:
         """Return the figures to show beside a result: those that share most of its settings.
+
+        ``wanted`` is the result in the form of a published row; what is not known of it is empty.
 
         Method, protocol, data set and variant must be the same; start and test set too where both
         are known. Of these, the ones that agree in most of arch, frames, views, labels and share of
@@ -124,7 +101,7 @@ class PublishedTables:
             raise UsageError(f"no published figures of {method!r}; known: {', '.join(known)}")
 
 
-def _fits(entry: Published, wanted: Likeness) -> bool:
+def _fits(entry: Published, wanted: Published) -> bool:
     same = ("method", "protocol", "dataset", "variant")
     if any(getattr(entry, name) != getattr(wanted, name) for name in same):
         return False
@@ -132,7 +109,7 @@ def _fits(entry: Published, wanted: Likeness) -> bool:
     return all(one == other for one, other in pairs if one and other)
 
 
-def _agreement(entry: Published, wanted: Likeness) -> int:
+def _agreement(entry: Published, wanted: Published) -> int:
     names = ("arch", "frames", "views", "labels", "clip_ratio")
     return sum(getattr(entry, name) == getattr(wanted, name) for name in names)
 
@@ -176,7 +153,10 @@ def _parse_table(table: Mapping[str, Any], where: str) -> Iterator[Published]:
             facts = {**table.get("common", {}), **of_dataset, **stated}
             if "method" not in facts or set(facts) - set(FACTS):
                 raise UsageError(f"{where}: a row needs a method and may have {', '.join(FACTS)}")
-            yield _entry(facts, table, dataset, figures)
+            texts: dict[str, Any] = {
+                k: v if k == "clip_ratio" else str(v) for k, v in facts.items()
+            }
+            yield Published(table["source"], table["protocol"], dataset, figures=figures, **texts)
 
 
 def _figures(columns: Sequence[str], values: Any, where: str) -> dict[str, float]:
@@ -186,17 +166,3 @@ def _figures(columns: Sequence[str], values: Any, where: str) -> dict[str, float
     if not all(isinstance(value, int | float) and 0 <= value <= 100 for value in numbers.values()):
         raise UsageError(f"{where}: expected percentages, found {values}")
     return {name: float(value) for name, value in numbers.items()}
-
-
-def _entry(
-    facts: Mapping[str, Any], table: Mapping[str, Any], dataset: str, figures: Mapping[str, float]
-) -> Published:
-    texts = {key: str(value) for key, value in facts.items() if key != "clip_ratio"}
-    return Published(
-        source=table["source"],
-        protocol=table["protocol"],
-        dataset=dataset,
-        figures=figures,
-        clip_ratio=facts.get("clip_ratio"),
-        **texts,
-    )

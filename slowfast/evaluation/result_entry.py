@@ -14,7 +14,8 @@ from slowfast.errors import UsageError
 from slowfast.evaluation.published import PublishedTables
 
 NEEDED = (
-    *("protocol", "split", "model", "arch", "num_frames", "dataset", "classes", "subset"),
+    *("protocol", "split", "model", "variant", "arch", "num_frames", "dataset", "classes"),
+    "subset",
     *("test_list", "weights", "seed", "num_clips", "num_crops"),
     *("num_videos_listed", "num_videos_scored"),
 )
@@ -138,7 +139,7 @@ def _setting(data: Mapping[str, Any], published: PublishedTables) -> Setting:
         dataset=data["dataset"],
         part=own.get("part", ""),
         method=published.method_of(data["model"]),
-        variant=_variant(data),
+        variant=", ".join(data["variant"]),
         arch=Path(arch).stem if arch.endswith(".json") else arch.removesuffix("-quickgelu"),
         frames=str(data["num_frames"]),
         views=_views(data),
@@ -162,50 +163,6 @@ def _start(path: str) -> str:
     if not path:
         return "CLIP"
     return "K400" if K400.search(path) else weights_name(path)
-
-
-def _variant(data: Mapping[str, Any]) -> str:
-    """Say what differs from the defaults of a method."""
-    return ", ".join([*_other_parts(data), *_other_texts(data)])
-
-
-def _other_parts(data: Mapping[str, Any]) -> list[str]:
-    """Say which parts of the model, or which training, are not the method's own."""
-    parts = [f"{side} {data[side]}" for side in ("encoder", "head") if data.get(side)]
-    if (temporal := data.get("temporal", "off")) != "off":
-        parts.append(f"temporal {temporal}")
-    if data.get("encoder") == "Text4VisEncoder" and data.get("frame_head") == "none":
-        parts.append("frame head none")
-    if data.get("encoder") == "VideoTrunk" and (trunk := data.get("trunk")):
-        parts.append(f"trunk {Path(trunk).stem}")
-    if (rows := data.get("classifier", "clip_text")) != "clip_text":
-        own = Path(data.get("classifier_file", "")).stem if rows == "file" else ""
-        parts.append(f"classifier {rows} {own}".rstrip())
-    if data.get("loss") == "ost_contrastive" and data["model"] != "OST":
-        parts.append("contrastive")
-    if (tower := data.get("trainable")) in ("image", "text"):
-        parts.append(f"{tower} tower tuned")
-    return parts
-
-
-def _other_texts(data: Mapping[str, Any]) -> list[str]:
-    """Say which texts, and which use of them, are not the method's own."""
-    parts = []
-    if data.get("templates"):
-        parts.append(f"templates {data['templates']}")
-    if data.get("matching", "od_solver") != "od_solver":
-        parts.append(f"matching {data['matching']}")
-    kinds = data.get("kinds", ["spatial", "temporal"])
-    if set(kinds) != {"spatial", "temporal"}:
-        parts.append(f"kinds {'+'.join(kinds)}")
-    condition = data.get("condition", ["temporal"])
-    if list(condition) != ["temporal"]:
-        parts.append(f"condition {'+'.join(sorted(condition)) or 'none'}")
-    stems = [Path(name).stem for name in data.get("descriptors", []) if name]
-    counts = {match[1] for stem in stems if (match := re.search(r"_(\d+)$", stem))}
-    if counts - {"4"}:
-        parts.append(f"descriptors {'+'.join(sorted(counts))}")
-    return parts
 
 
 def _figures(path: str | Path, data: Mapping[str, Any]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from slowfast.errors import UsageError
 from slowfast.evaluation.metrics import Spread, harmonic_mean, spread
-from slowfast.evaluation.published import Likeness, Published, PublishedTables
+from slowfast.evaluation.published import Published, PublishedTables
 from slowfast.evaluation.result_entry import BASE_TO_NOVEL, Result, Setting
 
 BY = ("labels", "test_set", "split", "seed")
@@ -106,8 +106,16 @@ def _row(setting: Setting, results: Sequence[Result]) -> Row:
         for column in result.figures:
             columns[column].append(result)
     where = f"{setting.protocol} {setting.dataset} {setting.method}"
-    _refuse_labels(where, results)
-    _refuse_maps(where, columns.get("map", ()))
+    _refuse_several(
+        (result.labels or "classes.csv" for result in results),
+        f"{where}: scored with several lists of class names, {{}}; their mean would mean nothing: "
+        "show them apart with --by labels, or summarise them in separate calls",
+    )
+    _refuse_several(
+        (result.map_of or "several labels" for result in columns.get("map", ())),
+        f"{where}: mAP of several rules (TEST.MAP), {{}}, which do not compare: summarise them in "
+        "separate calls",
+    )
     for column, own in columns.items():
         _refuse_test_sets(f"{where} {column}", own)
         _refuse_doubles(f"{where} {column}", own)
@@ -133,31 +141,20 @@ def _unequal(columns: Mapping[str, Sequence[Result]]) -> str:
     )
 
 
-def _refuse_labels(where: str, results: Sequence[Result]) -> None:
-    kinds = Counter(result.labels or "classes.csv" for result in results)
+def _refuse_several(names: Iterable[str], message: str) -> None:
+    """Refuse a mean over results of several kinds; ``{}`` of the message lists them."""
+    kinds = Counter(names)
     if len(kinds) > 1:
-        raise UsageError(
-            f"{where}: scored with several lists of class names, {_list(kinds)}; their mean would "
-            "mean nothing: show them apart with --by labels, or summarise them in separate calls"
-        )
-
-
-def _refuse_maps(where: str, results: Sequence[Result]) -> None:
-    kinds = Counter(result.map_of or "several labels" for result in results)
-    if len(kinds) > 1:
-        raise UsageError(
-            f"{where}: mAP of several rules (TEST.MAP), {_list(kinds)}, which do not compare: "
-            "summarise them in separate calls"
-        )
+        listed = [f"{name} ({n} result{'s'[: n > 1]})" for name, n in kinds.items()]
+        raise UsageError(message.replace("{}", " and ".join(listed)))
 
 
 def _refuse_test_sets(where: str, results: Sequence[Result]) -> None:
-    kinds = Counter(result.test_set or "lists of other sizes" for result in results)
-    if len(kinds) > 1:
-        raise UsageError(
-            f"{where}: tested on several test sets, {_list(kinds)}, whose figures cannot be "
-            "compared: show them apart with --by test_set, or summarise them in separate calls"
-        )
+    _refuse_several(
+        (result.test_set or "lists of other sizes" for result in results),
+        f"{where}: tested on several test sets, {{}}, whose figures cannot be compared: show them "
+        "apart with --by test_set, or summarise them in separate calls",
+    )
     for split in {result.split: None for result in results}:
         own = [result for result in results if result.split == split and result.videos]
         digests = {result.videos: result for result in own}
@@ -183,19 +180,17 @@ def _refuse_doubles(where: str, results: Sequence[Result]) -> None:
             )
 
 
-def _list(counts: Mapping[str, int]) -> str:
-    return " and ".join(f"{name} ({n} result{'s'[: n > 1]})" for name, n in counts.items())
-
-
 def _beside(row: Row, tables: PublishedTables, methods: Sequence[str]) -> tuple[Published, ...]:
     """Return the published figures for a row, the row's own method's or those of ``methods``."""
     setting, found = row.setting, []
     first = row.results[0]
     for method in methods or [setting.method]:
-        wanted = Likeness(
-            method=method,
+        wanted = Published(
+            source="",
             protocol=setting.protocol,
             dataset=setting.dataset,
+            method=method,
+            figures={},
             variant=setting.variant if method == setting.method else "",
             test_set=first.test_set,
             start=setting.start,

@@ -10,6 +10,8 @@ import io
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import tabulate
+
 from slowfast.evaluation.published import Published
 from slowfast.evaluation.result_entry import HALF
 from slowfast.evaluation.summary import Cell, Row, Table
@@ -121,21 +123,18 @@ def _facts(row: Row) -> dict[str, str]:
 
 
 def _published_facts(entry: Published, row: Row) -> dict[str, str]:
-    own = _facts(row)
-    values = (
-        own["data set"],
-        f"{entry.method}, {entry.variant}" if entry.variant else entry.method,
-        entry.arch,
-        entry.frames,
-        entry.views,
-        "" if entry.clip_ratio is None else f"{entry.clip_ratio:g}",
-        entry.start,
-        entry.labels,
-        entry.test_set,
-        own["seed"],
-        entry.averaging,
-    )
-    return dict(zip(FACTS, values, strict=True))
+    return {
+        **_facts(row),
+        "method": f"{entry.method}, {entry.variant}" if entry.variant else entry.method,
+        "arch": entry.arch,
+        "frames": entry.frames,
+        "views": entry.views,
+        "CLIP share": "" if entry.clip_ratio is None else f"{entry.clip_ratio:g}",
+        "start": entry.start,
+        "labels": entry.labels,
+        "test set": entry.test_set,
+        "mean over": entry.averaging,
+    }
 
 
 def _cell(cell: Cell | None, std: str, digits: int) -> str:
@@ -159,12 +158,9 @@ def _deviation(cell: Cell, std: str) -> float:
 def _published_cell(entry: Published, name: str) -> str:
     if name not in entry.figures:
         return "-"
-    deviation = entry.figures.get(f"{name}_std")
-    return (
-        f"{entry.figures[name]:g}"
-        if deviation is None
-        else (f"{entry.figures[name]:.1f} ±{deviation:.1f}")
-    )
+    if (deviation := entry.figures.get(f"{name}_std")) is None:
+        return f"{entry.figures[name]:g}"
+    return f"{entry.figures[name]:.1f} ±{deviation:.1f}"
 
 
 def _title(column: str) -> str:
@@ -206,40 +202,27 @@ def _notes(table: Table, std: str) -> list[str]:
 
 def to_console(grid: Grid) -> str:
     """Return the table with aligned columns, for a terminal or a text file."""
-    widths = _widths(grid)
-    lines = [grid.title, ""]
-    lines.append(_aligned(grid.header, widths, grid.left, "  "))
-    lines.append("  ".join("-" * width for width in widths))
-    lines += [_aligned(row, widths, grid.left, "  ") for row in grid.rows]
-    return "\n".join([*(line.rstrip() for line in lines), *_after(grid.notes, "")]) + "\n"
+    return "\n".join([grid.title, "", _drawn(grid, "simple"), *_after(grid.notes, "")]) + "\n"
 
 
 def to_markdown(grid: Grid) -> str:
     """Return the table in Markdown, readable as text too."""
-    widths = [max(3, width) for width in _widths(grid)]
-    ruler = ["-" * w if i < grid.left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    body = [_aligned(row, widths, grid.left, " | ") for row in (grid.header, ruler, *grid.rows)]
-    lines = [f"**{grid.title}**", "", *(f"| {line} |" for line in body)]
-    return "\n".join([*lines, *_after(grid.notes, "* ")]) + "\n"
+    return (
+        "\n".join([f"**{grid.title}**", "", _drawn(grid, "pipe"), *_after(grid.notes, "* ")]) + "\n"
+    )
 
 
 def to_latex(grid: Grid) -> str:
     """Return the table in LaTeX (package booktabs), notes as comments."""
-    columns = "l" * grid.left + "r" * (len(grid.header) - grid.left)
+    title = "".join(tabulate.LATEX_ESCAPE_RULES.get(sign, sign) for sign in grid.title)
     lines = [
         "\\begin{table}",
-        f"\\caption{{{_escape(grid.title)}}}",
-        f"\\begin{{tabular}}{{{columns}}}",
-        "\\toprule",
-        " & ".join(_escape(text) for text in grid.header) + " \\\\",
-        "\\midrule",
-        *(" & ".join(_escape(text) for text in row) + " \\\\" for row in grid.rows),
-        "\\bottomrule",
-        "\\end{tabular}",
+        f"\\caption{{{title}}}",
+        _drawn(grid, "latex_booktabs"),
         *(f"% {note}" for note in grid.notes),
         "\\end{table}",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).replace("±", "$\\pm$") + "\n"
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -297,25 +280,16 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _widths(grid: Grid) -> list[int]:
-    return [max(map(len, column)) for column in zip(grid.header, *grid.rows)]
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int], left: int, between: str) -> str:
-    return between.join(
-        cell.ljust(width) if i < left else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths))
+def _drawn(grid: Grid, form: str) -> str:
+    columns = ["left"] * grid.left + ["right"] * (len(grid.header) - grid.left)
+    text: str = tabulate.tabulate(
+        grid.rows, grid.header, tablefmt=form, disable_numparse=True, colalign=columns
     )
+    return text
 
 
 def _after(notes: Sequence[str], mark: str) -> list[str]:
     return ["", *(f"{mark}{note}" for note in notes)] if notes else []
-
-
-def _escape(text: str) -> str:
-    for sign in "&%$#_{}":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("±", "$\\pm$")
 
 
 FORMATS: dict[str, Callable[[Grid], str]] = {

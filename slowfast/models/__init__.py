@@ -2,9 +2,8 @@
 
 from slowfast.models import classical
 from slowfast.models.build import MODEL_REGISTRY, build_model, call_model, unwrap
-from slowfast.models.clip_baseline import CLIP
+from slowfast.models.clip_baseline import CLIP, FramePooling
 from slowfast.models.encoders import ENCODER_REGISTRY, FrameWise, Text4VisEncoder, VideoTrunk
-from slowfast.models.frame_pooling import FramePooling
 from slowfast.models.heads import (
     HEAD_REGISTRY,
     CategoryHead,

@@ -14,8 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.errors import UsageError
-from slowfast.models.registry import MODEL_REGISTRY
-from slowfast.models.video_text import VideoTextModel
+from slowfast.models.video_text import MODEL_REGISTRY, VideoTextModel
 from slowfast.solver.optimizer import unwrap
 from slowfast.structures import ModelOutput, VideoBatch
 from slowfast.utils.distributed import get_world_size
@@ -42,8 +41,7 @@ def build_model(cfg: Any, gpu_id: int | None = None) -> nn.Module:
             for that are not there.
     """
     device = _choose_device(cfg.NUM_GPUS, gpu_id)
-    entry = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)
-    model: nn.Module = entry(cfg)
+    model: nn.Module = MODEL_REGISTRY.build(cfg.MODEL.MODEL_NAME, cfg)
     if cfg.BN.NORM_TYPE == "sync_batchnorm":
         if device.type == "cpu" and get_world_size() > 1:
             raise UsageError(
@@ -66,7 +64,11 @@ def call_model(model: nn.Module, batch: VideoBatch) -> ModelOutput:
     """Score a batch with any registered model.
 
     One of ours gets the labels in training if it needs them. A plain PySlowFast model gets the list
-    of pathways and returns logits, or a list or tuple whose first entry they are.
+    of pathways and returns logits, or a list or tuple whose first entry they are; the others are
+    ``further``.
+
+    Raises:
+        UsageError: the model returned something else.
     """
     if model.training and getattr(unwrap(model), "needs_labels", False):
         output = model(batch.inputs, batch.labels)
@@ -74,10 +76,13 @@ def call_model(model: nn.Module, batch: VideoBatch) -> ModelOutput:
         output = model(batch.inputs)
     if isinstance(output, ModelOutput):
         return output
-    while isinstance(output, list | tuple):
-        output = output[0]
-    assert isinstance(output, Tensor), f"{type(unwrap(model)).__name__} returned {type(output)}"
-    return ModelOutput(output)
+    logits, further = output, ()
+    while isinstance(logits, list | tuple) and logits:
+        logits, *rest = logits
+        further = (*rest, *further)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(batch.labels):
+        raise MODEL_REGISTRY.returned(unwrap(model), output)
+    return ModelOutput(logits, further=further)
 
 
 def _choose_device(num_gpus: int, gpu_id: int | None) -> torch.device:

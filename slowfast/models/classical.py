@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from slowfast.config.configurable import configurable
 from slowfast.errors import UsageError
 from slowfast.models.heads.texts import build_vocabulary
-from slowfast.models.registry import MODEL_REGISTRY
 from slowfast.models.video_networks import create_network, import_networks
+from slowfast.models.video_text import MODEL_REGISTRY
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 # Lengths in time of the kernels of the stem and of the four stages, repeated over a stage's blocks.

@@ -4,10 +4,7 @@ The paper's fully-supervised setting (its Table 3), of which nothing was release
 reading of it is in docs/text4vis.md.
 """
 
-from __future__ import annotations
-
-from slowfast.models.registry import MODEL_REGISTRY
-from slowfast.models.video_text import VideoTextModel
+from slowfast.models.video_text import MODEL_REGISTRY, VideoTextModel
 
 
 @MODEL_REGISTRY.register()

@@ -1,9 +1,6 @@
 """Text4Vis (AAAI 2023): CLIP's image tower with a temporal head, tuned against frozen texts."""
 
-from __future__ import annotations
-
-from slowfast.models.registry import MODEL_REGISTRY
-from slowfast.models.video_text import VideoTextModel
+from slowfast.models.video_text import MODEL_REGISTRY, VideoTextModel
 
 
 @MODEL_REGISTRY.register()
@@ -17,3 +14,5 @@ class Text4Vis(VideoTextModel):
     head_name = "FrozenClassifier"
     templates = "text4vis"
     frozen = ("clip.text.*",)
+    # Published with it for all videos, and without it for few of them and for new classes.
+    unstated = ("TEXT4VIS.HEAD",)

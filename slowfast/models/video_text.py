@@ -6,40 +6,44 @@ Shapes: B videos, T frames, K classes, D joint dimension, C H W image.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
-from slowfast.config import get_cfg
 from slowfast.config.configurable import configurable
+from slowfast.config.describe import changed_words, options_of
+from slowfast.config.show import changed
 from slowfast.errors import UsageError
 from slowfast.models.clip.build import build_clip
 from slowfast.models.encoders import ENCODER_REGISTRY, build_encoder
-from slowfast.models.heads import build_head
+from slowfast.models.heads import HEAD_REGISTRY, build_head
+from slowfast.models.losses import is_in_batch
 from slowfast.models.trainable import select_trainable
 from slowfast.solver.param_groups import Rule
 from slowfast.structures import Encoded, ModelOutput
 from slowfast.utils.distributed import all_gather
+from slowfast.utils.registry import Registry
 
 logger = logging.getLogger(__name__)
+MODEL_REGISTRY = Registry(
+    "MODEL",
+    key="MODEL.MODEL_NAME",
+    contract="obj(cfg) -> module; module([B x 3 x T x H x W, ...]) -> logits B x K, a tuple that "
+    "they begin, or ModelOutput",
+)
 # A constant on all logits (SigLIP), which softmax does not see.
 UNUSED = ("clip.logit_bias",)
-# Sections of options that one encoder or head alone reads.
-READERS = {
-    "TEXT4VIS": ("MODEL.ENCODER", "Text4VisEncoder"),
-    "TRUNK": ("MODEL.ENCODER", "VideoTrunk"),
-    "CLASSIFIER": ("MODEL.HEAD_NAME", "FrozenClassifier"),
-}
 
 
 class VideoTextModel(nn.Module):
     """CLIP's towers (``clip``), a video encoder (``encoder``) and a head (``head``).
 
     A published system is a subclass that says which encoder and head it pairs
-    (``MODEL.ENCODER`` and ``MODEL.HEAD_NAME`` override either), which prompt set it was published
-    with, and which parameters it never trains. Encoder and head add to the latter with a ``frozen``
+    (``MODEL.ENCODER`` and ``MODEL.HEAD_NAME`` override either), with which prompt set and loss it
+    was published, which options of its parts vary within the publication (``unstated``), and which
+    parameters it never trains. Encoder and head add to the latter with a ``frozen``
     of their own: patterns of parameters that they do not use, so that none is left without a
     gradient.
 
@@ -62,7 +66,10 @@ class VideoTextModel(nn.Module):
 
     encoder_name: ClassVar[str] = "FrameWise"
     head_name: ClassVar[str] = "CategoryHead"
+    loss_name: ClassVar[str] = "cross_entropy"
     templates: ClassVar[str] = "vanilla_clip"
+    options: ClassVar[tuple[str, ...]] = ("CLIP.TRAINABLE", "TEXT.TEMPLATES")
+    unstated: ClassVar[tuple[str, ...]] = ()
     frozen: ClassVar[tuple[str, ...]] = ()
     find_unused_parameters: ClassVar[bool] = False
 
@@ -104,6 +111,20 @@ class VideoTextModel(nn.Module):
         clip = build_clip(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
         encoder = build_encoder(cfg, clip, default=cls.encoder_name)
         head = build_head(cfg, clip, default=cls.head_name, templates=cls.templates)
+        loss = cfg.MODEL.LOSS_FUNC
+        if cfg.TRAIN.ENABLE and cls.loss_name not in ("cross_entropy", loss):
+            logger.warning(
+                "MODEL.LOSS_FUNC %s trains %s otherwise than published: its loss is %s",
+                *(loss, cls.__name__, cls.loss_name),
+            )
+        for part in (cls, encoder, head):
+            options_of(cfg, part)  # refused now, and not when a result is written
+        if is_in_batch(loss) and not getattr(head, "needs_labels", not cfg.TRAIN.ENABLE):
+            raise UsageError(
+                f"MODEL.LOSS_FUNC {loss} compares videos with the texts of their batch, but "
+                f"MODEL.HEAD_NAME {type(head).__name__} scores all classes at once: use "
+                "cross_entropy, or a head that scores the texts of labels, such as OSTHead"
+            )
         _warn_of_unread(cfg, encoder, head)
         return {
             "clip": clip,
@@ -114,6 +135,13 @@ class VideoTextModel(nn.Module):
             "backbone_lr_ratio": cfg.SOLVER.BACKBONE_LR_RATIO,
             "eval_scale": cfg.TEST.LOGIT_SCALE,
         }
+
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Say whether one tower was tuned, and which other options differ from the published."""
+        tower = options["CLIP.TRAINABLE"]
+        tuned = [f"{tower} tower tuned"] if tower in ("image", "text") else []
+        return tuned + changed_words({k: v for k, v in options.items() if k != "CLIP.TRAINABLE"})
 
     @property
     def needs_labels(self) -> bool:
@@ -143,7 +171,11 @@ class VideoTextModel(nn.Module):
                 f"{type(self).__name__} takes one pathway, not {len(inputs)}: set MODEL.ARCH clip"
             )
         video_BCTHW = inputs if isinstance(inputs, Tensor) else inputs[0]
-        encoded: Encoded = self.encoder(self.clip, video_BCTHW)
+        encoded = self.encoder(self.clip, video_BCTHW)
+        if not isinstance(encoded, Encoded):
+            raise ENCODER_REGISTRY.returned(self.encoder, encoded)
+        if encoded.video_BTD.ndim != 3:
+            raise ENCODER_REGISTRY.returned(self.encoder, encoded.video_BTD)
         if not (self.training and self.needs_labels):
             return ModelOutput(self.score(encoded), encoded.video_BTD, dict(encoded.extras))
         if labels is None:
@@ -158,6 +190,11 @@ class VideoTextModel(nn.Module):
     def score(self, encoded: Encoded) -> Tensor:
         """Return the logits B x K of features that were encoded (or averaged over views) before."""
         logits = self.head(self.clip, encoded)
+        classes = getattr(self.head, "vocabulary", None)
+        shape = tuple(getattr(logits, "shape", ()))
+        columns = len(classes) if classes is not None else (shape or (0,))[-1]
+        if shape != (len(encoded.video_BTD), columns):
+            raise HEAD_REGISTRY.returned(self.head, logits)
         if self.training or not self.eval_scale:
             return logits
         return logits * (self.eval_scale / self.clip.logit_scale.float().exp())
@@ -165,18 +202,20 @@ class VideoTextModel(nn.Module):
 
 def _warn_of_unread(cfg: Any, encoder: nn.Module, head: nn.Module) -> None:
     """Warn of options that were set for another encoder or head than the one that is used."""
-    known, used = get_cfg(), {"MODEL.ENCODER": encoder, "MODEL.HEAD_NAME": head}
-    for section, (key, reader) in READERS.items():
-        part = used[key]
-        changed = [name for name in known[section] if cfg[section][name] != known[section][name]]
-        if changed and not any(base.__name__ == reader for base in type(part).__mro__):
-            logger.warning(
-                "%s: for %s %s; this model has %s, and does not read it",
-                ", ".join(f"{section}.{name} {cfg[section][name]}" for name in changed),
-                key,
-                reader,
-                type(part).__name__,
-            )
+    known = {*getattr(encoder, "options", ()), *getattr(head, "options", ())}
+    for registry, part in ((ENCODER_REGISTRY, encoder), (HEAD_REGISTRY, head)):
+        for name, entry in registry:
+            for section in set(getattr(entry, "options", ())) - known:
+                known.add(section)
+                own = [key for key in changed(cfg) if key.startswith(f"{section}.")]
+                if own:
+                    logger.warning(
+                        "%s: for %s %s; this model has %s, and does not read it",
+                        ", ".join(f"{key} {cfg[section][key.split('.')[1]]}" for key in own),
+                        registry.key,
+                        name,
+                        type(part).__name__,
+                    )
 
 
 def _check_pair(encoder: nn.Module, head: nn.Module) -> None:

@@ -1,9 +1,6 @@
 """ViFi-CLIP (CVPR 2023): all of CLIP fine-tuned on the mean of frame features and class names."""
 
-from __future__ import annotations
-
-from slowfast.models.registry import MODEL_REGISTRY
-from slowfast.models.video_text import VideoTextModel
+from slowfast.models.video_text import MODEL_REGISTRY, VideoTextModel
 
 
 @MODEL_REGISTRY.register()

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from slowfast.errors import UsageError
 from slowfast.solver.param_groups import build_param_groups
+from slowfast.utils.registry import Registry
+
+OPTIMIZER_REGISTRY = Registry(
+    "OPTIMIZER",
+    key="SOLVER.OPTIMIZING_METHOD",
+    contract="obj(groups, cfg) -> torch.optim.Optimizer, or such a class: obj(groups, lr=rate)",
+)
 
 
-def _sgd(groups: list[dict[str, Any]], solver: Any) -> torch.optim.Optimizer:
+RATES = ("SOLVER.BASE_LR", "SOLVER.WEIGHT_DECAY")
+
+
+@OPTIMIZER_REGISTRY.register(
+    name="sgd", options=(*RATES, "SOLVER.MOMENTUM", "SOLVER.DAMPENING", "SOLVER.NESTEROV")
+)
+def build_sgd(groups: list[dict[str, Any]], cfg: Any) -> torch.optim.Optimizer:
+    """Return SGD with PySlowFast's options."""
+    solver = cfg.SOLVER
     return torch.optim.SGD(
         groups,
         lr=solver.BASE_LR,
@@ -22,47 +37,39 @@ def _sgd(groups: list[dict[str, Any]], solver: Any) -> torch.optim.Optimizer:
     )
 
 
-def _adam(groups: list[dict[str, Any]], solver: Any) -> torch.optim.Optimizer:
+def build_adam(
+    groups: list[dict[str, Any]],
+    cfg: Any,
+    kind: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
+    **fixed: Any,
+) -> torch.optim.Optimizer:
+    """Return an optimizer of Adam's family with the options of ``SOLVER``."""
+    solver = cfg.SOLVER
     betas = tuple(solver.BETAS)
-    return torch.optim.Adam(groups, lr=solver.BASE_LR, betas=betas, eps=solver.EPSILON)
+    return kind(groups, lr=solver.BASE_LR, betas=betas, eps=solver.EPSILON, **fixed)
 
 
-def _adamw(groups: list[dict[str, Any]], solver: Any) -> torch.optim.Optimizer:
-    betas = tuple(solver.BETAS)
-    return torch.optim.AdamW(groups, lr=solver.BASE_LR, betas=betas, eps=solver.EPSILON)
-
-
-def _mt_adamw(groups: list[dict[str, Any]], solver: Any) -> torch.optim.Optimizer:
-    betas = tuple(solver.BETAS)
-    return torch.optim.AdamW(
-        groups, lr=solver.BASE_LR, betas=betas, eps=solver.EPSILON, foreach=True
+for _name, _build in {
+    "adam": partial(build_adam),
+    "adamw": partial(build_adam, kind=torch.optim.AdamW),
+    "mt_adamw": partial(build_adam, kind=torch.optim.AdamW, foreach=True),
+}.items():
+    OPTIMIZER_REGISTRY.register(
+        _build, name=_name, options=(*RATES, "SOLVER.BETAS", "SOLVER.EPSILON")
     )
 
 
-OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Any], torch.optim.Optimizer]] = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "adamw": _adamw,
-    "mt_adamw": _mt_adamw,
-}
-
-
 def construct_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
-    """Build the optimizer that ``cfg.SOLVER`` names over the groups of ``build_param_groups``.
+    """Build ``SOLVER.OPTIMIZING_METHOD`` of OPTIMIZER_REGISTRY over the groups of the model.
 
     Args:
         model: the model, inside DistributedDataParallel or not.
         cfg: reads SOLVER and BN.WEIGHT_DECAY.
 
     Raises:
-        UsageError: an unknown SOLVER.OPTIMIZING_METHOD, or see ``build_param_groups``.
+        UsageError: no such optimizer, or an entry that builds none; see ``build_param_groups``.
     """
     solver = cfg.SOLVER
-    if solver.OPTIMIZING_METHOD not in OPTIMIZERS:
-        raise UsageError(
-            f"SOLVER.OPTIMIZING_METHOD={solver.OPTIMIZING_METHOD!r} is unknown; "
-            f"known: {', '.join(sorted(OPTIMIZERS))}"
-        )
     groups = build_param_groups(
         unwrap(model),
         weight_decay=solver.WEIGHT_DECAY,
@@ -70,7 +77,16 @@ def construct_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
         zero_wd_1d=solver.ZERO_WD_1D_PARAM,
         layer_decay=solver.LAYER_DECAY,
     )
-    return OPTIMIZERS[solver.OPTIMIZING_METHOD](groups, solver)
+    name = solver.OPTIMIZING_METHOD
+    entry = OPTIMIZER_REGISTRY.get(name)
+    if isinstance(entry, type) and issubclass(entry, torch.optim.Optimizer):
+        return cast(
+            torch.optim.Optimizer, OPTIMIZER_REGISTRY.build(name, groups, lr=solver.BASE_LR)
+        )
+    optimizer = OPTIMIZER_REGISTRY.build(name, groups, cfg)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise OPTIMIZER_REGISTRY.returned(entry, optimizer)
+    return optimizer
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -9,9 +9,10 @@ so every trainable parameter lands in exactly one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from os.path import commonprefix
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -52,10 +53,11 @@ def build_param_groups(
 ) -> list[dict[str, Any]]:
     """Return the optimizer groups of ``model``'s trainable parameters.
 
-    Without rules and layer decay these are PySlowFast's three: batch norm, decayed, not decayed;
-    empty ones are left out. LayerNorm is decayed unless ``zero_wd_1d``. CLIP's ``logit_scale`` is
-    decayed in any case, because it has no dimension at all (parity; a rule or the model's
-    ``no_weight_decay`` excludes it by name).
+    Without rules these are PySlowFast's, in its order, by which a checkpoint of it assigns Adam's
+    state: batch norm, decayed, not decayed (empty ones are left out); with layer decay one for each
+    layer, decayed or not, as the model's parameters first need it. LayerNorm is decayed unless
+    ``zero_wd_1d``. CLIP's ``logit_scale`` is decayed in any case, because it has no dimension at
+    all (parity; a rule or the model's ``no_weight_decay`` excludes it by name).
 
     Args:
         model: may offer ``no_weight_decay() -> names``, ``param_rules`` (a sequence of Rule) and
@@ -73,28 +75,26 @@ def build_param_groups(
     Raises:
         UsageError: nothing is trainable, or layer decay meets a batch norm.
     """
-    declared = getattr(model, "param_rules", ()) if rules is None else rules
-    table = (*declared, Rule("*"))
-    kind_of = _KindOf(model, zero_wd_1d=zero_wd_1d, exact_names=layer_decay != 1.0)
+    table = (*(getattr(model, "param_rules", ()) if rules is None else rules), Rule("*"))
+    by_layer = layer_decay != 1.0
     layer_of = getattr(model, "layer_of", None) or _layer_function(model)
     grouped: dict[_Key, list[tuple[str, nn.Parameter]]] = {}
-    for name, parameter, is_bn in _trainable(model):
-        if is_bn and layer_decay != 1.0:
+    for name, parameter, kind in _trainable(model, zero_wd_1d=zero_wd_1d, whole_names=by_layer):
+        if by_layer and kind == BATCH_NORM:
             raise UsageError(f"SOLVER.LAYER_DECAY must be 1 with batch norms; found {name}")
         rule = next(i for i, rule in enumerate(table) if fnmatchcase(name, rule.pattern))
-        below = layer_of(name) if layer_decay != 1.0 else 0
-        key = _Key(rule, below, kind_of(name, parameter, is_bn))
+        key = _Key(rule, layer_of(name) if by_layer else 0, kind)
         grouped.setdefault(key, []).append((name, parameter))
     if not grouped:
         raise UsageError("the model has no trainable parameter; see CLIP.TRAINABLE and CLIP.FREEZE")
     groups = []
-    for key, members in sorted(grouped.items(), key=lambda item: item[0]):
+    for key in grouped if by_layer else sorted(grouped):
         rule_decay = table[key.rule].weight_decay
         decayed = weight_decay if rule_decay is None else rule_decay
         groups.append(
             {
-                "params": [parameter for _, parameter in members],
-                "param_names": [name for name, _ in members],
+                "params": [parameter for _, parameter in grouped[key]],
+                "param_names": [name for name, _ in grouped[key]],
                 "weight_decay": (bn_weight_decay, decayed, 0.0)[key.kind],
                 "layer_decay": layer_decay**key.below_top,
                 "lr_scale": table[key.rule].lr_scale,
@@ -103,36 +103,24 @@ def build_param_groups(
     return groups
 
 
-def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
-    """Yield (name, parameter, whether a batch norm owns it), each shared parameter once."""
-    seen: set[int] = set()
-    for module_name, module in model.named_modules():
-        is_bn = isinstance(module, _NormBase)
-        for own_name, parameter in module.named_parameters(recurse=False):
-            if parameter.requires_grad and id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield f"{module_name}.{own_name}".lstrip("."), parameter, is_bn
-
-
-class _KindOf:
-    """Decide between BATCH_NORM, DECAYED and NOT_DECAYED."""
-
-    def __init__(self, model: nn.Module, *, zero_wd_1d: bool, exact_names: bool) -> None:
-        listed = getattr(model, "no_weight_decay", None)
-        self.undecayed: Collection[str] = listed() if listed else ()
-        self.zero_wd_1d = zero_wd_1d
+def _trainable(
+    model: nn.Module, *, zero_wd_1d: bool, whole_names: bool
+) -> Iterator[tuple[str, nn.Parameter, int]]:
+    """Yield (name, parameter, BATCH_NORM, DECAYED or NOT_DECAYED), each shared parameter once."""
+    norms = {
+        id(p)
+        for m in model.modules()
+        if isinstance(m, _NormBase)
+        for p in m.parameters(recurse=False)
+    }
+    listed = tuple(getattr(model, "no_weight_decay", tuple)())
+    for name, parameter in model.named_parameters():
         # parity: with layer decay PySlowFast compares whole names, otherwise fragments of names.
-        self.exact_names = exact_names
-
-    def __call__(self, name: str, parameter: nn.Parameter, is_bn: bool) -> int:
-        if is_bn:
-            return BATCH_NORM
-        if self.exact_names:
-            listed = name in self.undecayed
-        else:
-            listed = any(fragment in name for fragment in self.undecayed)
-        flat = self.zero_wd_1d and (parameter.ndim == 1 or name.endswith(".bias"))
-        return NOT_DECAYED if listed or flat else DECAYED
+        bare = name in listed if whole_names else any(fragment in name for fragment in listed)
+        bare |= zero_wd_1d and (parameter.ndim == 1 or name.endswith(".bias"))
+        if parameter.requires_grad:
+            kind = NOT_DECAYED if bare else DECAYED
+            yield name, parameter, BATCH_NORM if id(parameter) in norms else kind
 
 
 _BLOCK = re.compile(r"^(?P<stack>.*?(?:resblocks|blocks))\.(?P<index>\d+)\.")
@@ -163,18 +151,11 @@ def layers_below_top(name: str, depths: dict[str, int]) -> int:
     if not _EMBEDDING.search(name):
         return 0
     # An embedding belongs to the stack whose name starts most like its own.
-    return (
-        1 + max(depths.items(), key=lambda item: _shared_parts(item[0], name), default=("", -1))[1]
+    parts = name.split(".")
+    nearest = max(
+        depths, key=lambda stack: len(commonprefix([stack.split("."), parts])), default=""
     )
-
-
-def _shared_parts(one: str, other: str) -> int:
-    count = 0
-    for left, right in zip(one.split("."), other.split(".")):
-        if left != right:
-            break
-        count += 1
-    return count
+    return 1 + depths.get(nearest, -1)
 
 
 def _layer_function(model: nn.Module) -> Callable[[str], int]:

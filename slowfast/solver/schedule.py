@@ -2,7 +2,9 @@
 
 PySlowFast's policies: "cosine" and "steps_with_relative_lrs" behind a linear warm-up. "ost_cosine"
 is the schedule that the released OST and ViFi-CLIP were trained with. A further policy is a
-function with one ``register_policy`` line; ``SOLVER.LR_POLICY`` then names it.
+function under ``@LR_POLICY_REGISTRY.register()``; ``SOLVER.LR_POLICY`` then names it, without the
+``lr_func_`` of PySlowFast's names. Two marks change how it is used: ``warmup=False``, it has a
+warm-up of its own; ``lagging=True``, an optimizer step uses the rate of the step before it.
 """
 
 from __future__ import annotations
@@ -10,53 +12,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from numbers import Real
+from typing import Any
 
 from slowfast.errors import UsageError
+from slowfast.utils.registry import Registry
+
+FOREIGN = "lr_func_"
 
 
-class Policy(NamedTuple):
-    """A learning-rate rule.
-
-    ``function(settings, epoch)`` returns the rate. ``warmup``: the linear warm-up of PySlowFast is
-    put before it. ``lagging``: an optimizer step uses the value of the step before it.
-    """
-
-    function: Callable[[Schedule, float], float]
-    warmup: bool
-    lagging: bool
-
-
-POLICIES: dict[str, Policy] = {}
-
-
-def register_policy(
-    name: str, *, warmup: bool = True, lagging: bool = False
-) -> Callable[[Callable[[Schedule, float], float]], Callable[[Schedule, float], float]]:
-    """Return a decorator that makes ``function(schedule, epoch) -> lr`` the policy ``name``.
-
-    Args:
-        name: the value of SOLVER.LR_POLICY.
-        warmup: whether PySlowFast's linear warm-up replaces the first WARMUP_EPOCHS.
-        lagging: whether each optimizer step uses the rate of the previous step's position.
-    """
-
-    def register(
-        function: Callable[[Schedule, float], float],
-    ) -> Callable[[Schedule, float], float]:
-        if name in POLICIES:
-            raise UsageError(f"learning-rate policy {name!r} is registered twice")
-        POLICIES[name] = Policy(function, warmup, lagging)
-        return function
-
-    return register
+LR_POLICY_REGISTRY = Registry(
+    "LR_POLICY",
+    key="SOLVER.LR_POLICY",
+    contract="obj(schedule, epoch) -> rate; or PySlowFast's lr_func_NAME(cfg, epoch) -> rate",
+)
 
 
 @dataclass(frozen=True)
 class Schedule:
     """The settings of a learning-rate schedule and its value at every epoch.
 
-    Epochs are counted from 0 and real-valued: 1.5 is the middle of the second epoch.
+    Epochs are counted from 0 and real-valued: 1.5 is the middle of the second epoch. ``cfg`` is
+    for policies with options of their own.
     """
 
     policy: str
@@ -70,11 +47,10 @@ class Schedule:
     steps: tuple[float, ...] = ()
     lrs: tuple[float, ...] = ()
     update_period: int = 1
+    cfg: Any = None
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            known = ", ".join(sorted(POLICIES))
-            raise UsageError(f"SOLVER.LR_POLICY={self.policy!r} is unknown; known: {known}")
+        self._policy()
         if self.policy == "cosine" and self.cosine_end_lr >= self.base_lr:
             raise UsageError(
                 f"SOLVER.COSINE_END_LR={self.cosine_end_lr} must be below "
@@ -110,6 +86,7 @@ class Schedule:
             steps=tuple(solver.STEPS),
             lrs=tuple(solver.LRS),
             update_period=solver.LR_UPDATE_PERIOD,
+            cfg=cfg,
         )
 
     def lr_at(self, epoch: float) -> float:
@@ -119,10 +96,9 @@ class Schedule:
         >>> [float(f"{schedule.lr_at(e):.5e}") for e in (0, 1, 2, 22)]
         [3.33e-08, 1.68165e-06, 3.33e-06, 3.33e-08]
         """
-        policy = POLICIES[self.policy]
-        if not policy.warmup or epoch >= self.warmup_epochs:
-            return policy.function(self, epoch)
-        peak = policy.function(self, self.warmup_epochs)
+        if epoch >= self.warmup_epochs or not getattr(self._policy()[0], "warmup", True):
+            return self._rate(epoch)
+        peak = self._rate(self.warmup_epochs)
         slope = (peak - self.warmup_start_lr) / self.warmup_epochs
         return self.warmup_start_lr + epoch * slope
 
@@ -138,9 +114,21 @@ class Schedule:
             carry: an epoch ends without a step where its last one would have fewer.
         """
         iteration = last_update(iteration, iters_per_epoch, self.update_period)
-        if POLICIES[self.policy].lagging:
+        if getattr(self._policy()[0], "lagging", False):
             iteration = previous_step(iteration, iters_per_epoch, accumulation, carry=carry)
         return self.lr_at(iteration / iters_per_epoch)
+
+    def _policy(self) -> tuple[Callable[..., float], bool]:
+        """Return the policy's function and whether it is one of PySlowFast's form."""
+        foreign = FOREIGN + self.policy in LR_POLICY_REGISTRY
+        return LR_POLICY_REGISTRY.get(FOREIGN * foreign + self.policy), foreign
+
+    def _rate(self, epoch: float) -> float:
+        policy, foreign = self._policy()
+        rate = policy(self.cfg if foreign else self, epoch)
+        if not isinstance(rate, Real):
+            raise LR_POLICY_REGISTRY.returned(policy, rate)
+        return rate
 
 
 def last_update(iteration: int, iters_per_epoch: int, period: int) -> int:
@@ -181,7 +169,7 @@ def _half_cosine(peak: float, end: float, fraction: float) -> float:
     return end + (peak - end) * (math.cos(math.pi * fraction) + 1.0) * 0.5
 
 
-@register_policy("cosine")
+@LR_POLICY_REGISTRY.register()
 def cosine(schedule: Schedule, epoch: float) -> float:
     """Half a cosine from BASE_LR to COSINE_END_LR, restarted every COSINE_RESTART_EPOCH if set."""
     offset = schedule.warmup_epochs if schedule.cosine_after_warmup else 0.0
@@ -193,14 +181,14 @@ def cosine(schedule: Schedule, epoch: float) -> float:
     return _half_cosine(schedule.base_lr, schedule.cosine_end_lr, fraction)
 
 
-@register_policy("steps_with_relative_lrs")
+@LR_POLICY_REGISTRY.register()
 def steps_with_relative_lrs(schedule: Schedule, epoch: float) -> float:
     """BASE_LR times the entry of LRS whose entry of STEPS was passed last."""
     passed = sum(step <= epoch for step in schedule.steps)
     return schedule.base_lr * schedule.lrs[passed - 1]
 
 
-@register_policy("ost_cosine", warmup=False, lagging=True)
+@LR_POLICY_REGISTRY.register(warmup=False, lagging=True)
 def ost_cosine(schedule: Schedule, epoch: float) -> float:
     """Rise from 0 for WARMUP_EPOCHS, then a cosine that ends at BASE_LR / 100.
 

@@ -22,7 +22,7 @@ from slowfast.engine.batches import as_batch
 from slowfast.errors import DataError, UsageError
 from slowfast.models.build import build_model, unwrap
 from slowfast.models.classifiers import ClassifierFile
-from slowfast.models.classifiers.lda import lda_rows
+from slowfast.models.classifiers.rows import lda_rows
 from slowfast.models.heads.texts import build_vocabulary
 from slowfast.models.video_text import VideoTextModel
 from slowfast.ops.similarity import normalize

@@ -46,6 +46,18 @@ def test_terms_are_summed_and_reported():
     assert not step.output.logits.requires_grad
 
 
+def test_a_term_without_a_gradient_is_logged_and_not_counted():
+    model = make_model()
+
+    def compute():
+        terms, output = loss_of(model, torch.ones(3, 4))
+        return {**terms, "0": terms["sum"].detach() * 1000}, output
+
+    step = Stepper(model, sgd(model)).micro_step(compute, iteration=0, iters=1)
+    assert set(step.terms) == {"square", "sum", "0"}
+    torch.testing.assert_close(step.loss, step.terms["square"] + step.terms["sum"])
+
+
 def test_accumulated_micro_batches_equal_one_large_batch():
     data = torch.randn(4, 3, 4)
     whole, split = make_model(), make_model()

@@ -170,8 +170,8 @@ def test_unreadable_validation_videos_are_left_out_and_named(tmp_path):
     ("opts", "message"),
     [
         (("TRAIN.BATCH_SIZE", 64), "14 training videos do not fill one batch of 64"),
-        (("SOLVER.LR_POLICY", "nonesuch"), "SOLVER.LR_POLICY='nonesuch' is unknown"),
-        (("MODEL.LOSS_FUNC", "nonesuch"), "no such loss"),
+        (("SOLVER.LR_POLICY", "nonesuch"), "SOLVER.LR_POLICY: no LR_POLICY named"),
+        (("MODEL.LOSS_FUNC", "nonesuch"), "no LOSS named"),
         (("MODEL.MODEL_NAME", "Nonesuch"), "no MODEL named"),
         (("TRAIN.DATASET", "nonesuch"), "no DATASET named"),
         (("TEST.DATASET", "nonesuch"), "no DATASET named .* test after this training would fail"),

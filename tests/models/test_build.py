@@ -50,6 +50,24 @@ def test_a_plain_pyslowfast_model_is_called_the_same_way(
     assert isinstance(output, ModelOutput)
     assert output.logits.shape == (2, 3)
     assert output.video_BTD is None
+    assert output.further == {"tensor": (), "list": (None,), "nested": (1, [None, None])}[answer]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (None, "None"),
+        ({"logits": torch.zeros(2, 3)}, "a dict of 1"),
+        ((), "a tuple of 0"),
+        (torch.zeros(3, 2), r"a Tensor of shape \(3, 2\)"),
+        (torch.zeros(2), r"a Tensor of shape \(2,\)"),
+    ],
+)
+def test_a_model_that_returns_something_else_is_named(plain, tiny_cfg, batch, answer, found):
+    model = build_model(tiny_cfg("PlainNet", "MODEL.NUM_CLASSES", 3))
+    model.forward = lambda x: answer
+    with pytest.raises(UsageError, match=f"MODEL PlainNet returned {found}; expected obj.cfg"):
+        call_model(model, batch)
 
 
 def test_sync_batch_norm(plain, tiny_cfg):

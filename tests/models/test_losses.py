@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from slowfast.errors import UsageError
+from slowfast.models import losses
 from slowfast.models.losses import (
     LOSS_REGISTRY,
     OSTContrastive,
@@ -99,7 +100,9 @@ def test_pyslowfasts_names(name, kind):
 
 
 def test_unknown_name_lists_the_known_ones(tiny_cfg):
-    with pytest.raises(UsageError, match=r"'nce': no such loss; known: .*ost_contrastive"):
+    with pytest.raises(
+        UsageError, match=r"MODEL.LOSS_FUNC: no LOSS named 'nce'; known: .*ost_contrastive"
+    ):
         build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", "nce"))
 
 
@@ -130,3 +133,109 @@ def test_an_extension_registers_a_loss(tiny_cfg):
         assert loss(ModelOutput(torch.ones(2, 2)), torch.zeros(2))["mean"] == 2.0
     finally:
         del LOSS_REGISTRY._obj_map["twice_the_mean"]
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Register for the time of a test, as an extension file does."""
+    for name in LOSS_REGISTRY.names():  # what is put in below is taken out again
+        monkeypatch.setitem(LOSS_REGISTRY._obj_map, name, LOSS_REGISTRY.get(name))
+    before = set(LOSS_REGISTRY.names())
+    yield LOSS_REGISTRY.register
+    for name in set(LOSS_REGISTRY.names()) - before:
+        del LOSS_REGISTRY._obj_map[name]
+
+
+class FocalLoss(nn.Module):
+    """A loss as PySlowFast's forks write them."""
+
+    def __init__(self, reduction="mean", gamma=2.0):
+        super().__init__()
+        self.reduction, self.gamma = reduction, gamma
+
+    def forward(self, preds, labels):
+        loss = F.cross_entropy(preds, labels, reduction="none")
+        return ((1 - (-loss).exp()) ** self.gamma * loss).mean()
+
+
+def test_a_class_of_pyslowfasts_form_works_as_it_is(tiny_cfg, register):
+    register(FocalLoss)
+    loss = build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", "FocalLoss"))
+    terms = loss(ModelOutput(torch.zeros(2, 4), further=(None,)), torch.tensor([0, 3]))
+    assert terms["FocalLoss"].item() == pytest.approx(0.75**2 * math.log(4))
+    assert get_loss_func("FocalLoss") is FocalLoss
+
+
+def test_a_loss_may_be_written_into_pyslowfasts_table(tiny_cfg, register):
+    losses._LOSSES["focal"] = FocalLoss
+    terms = build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", "focal"))(
+        ModelOutput(torch.zeros(2, 4)), torch.tensor([0, 3])
+    )
+    assert list(terms) == ["focal"]
+
+
+def test_a_loss_that_wants_them_gets_the_further_outputs_and_logs_its_parts(tiny_cfg, register):
+    @register()
+    class Distil(nn.Module):
+        def __init__(self, reduction="mean"):
+            super().__init__()
+
+        def forward(self, preds, labels, features, teacher):
+            apart = F.mse_loss(features, teacher)
+            plain = F.cross_entropy(preds, labels)
+            return plain + apart, [plain, float(apart)]
+
+    loss = build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", "Distil"))
+    logits = torch.zeros(1, 2, requires_grad=True)
+    outputs = (torch.zeros(3), torch.full((3,), 2.0), "not wanted")
+    terms = loss(ModelOutput(logits, further=outputs), torch.tensor([1]))
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {"Distil": math.log(2) + 4, "0": math.log(2), "1": 4.0}
+    )
+    assert [term.requires_grad for term in terms.values()] == [True, False, False]
+    with pytest.raises(UsageError, match="Distil wants 2 outputs .* behind the logits, found 1"):
+        loss(ModelOutput(logits, further=outputs[:1]), torch.tensor([1]))
+
+
+def test_losses_that_break_the_contract_are_named_with_it(tiny_cfg, register):
+    output, labels = ModelOutput(torch.zeros(2, 2)), torch.tensor([0, 1])
+
+    @register()
+    def by_hand(preds, labels):
+        return F.cross_entropy(preds, labels)
+
+    @register()
+    def of_logits(cfg):
+        return F.cross_entropy
+
+    @register()
+    def bare(cfg):
+        return lambda output, labels: F.cross_entropy(output.logits, labels)
+
+    @register()
+    class Unreduced(nn.CrossEntropyLoss):
+        def forward(self, preds, labels):
+            return F.cross_entropy(preds, labels, reduction="none")
+
+    with pytest.raises(
+        UsageError, match=r"LOSS by_hand takes \(preds, labels\): missing.*expected"
+    ):
+        build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", "by_hand"))
+    for name, found in (
+        ("of_logits", "LOSS of_logits made a loss of another form .*not ModelOutput"),
+        ("bare", r"LOSS bare returned a Tensor of shape \(\)"),
+        ("Unreduced", r"LOSS Unreduced returned a Tensor of shape \(2,\)"),
+    ):
+        loss = build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", name))
+        with pytest.raises(UsageError, match=f"{found}.*; expected obj\\(cfg\\) -> loss"):
+            loss(output, labels)
+
+
+def test_a_mistake_inside_a_loss_keeps_its_own_error(tiny_cfg, register):
+    @register()
+    def mistaken(cfg):
+        return lambda output, labels: {"term": output.logits.nothing}
+
+    loss = build_loss(tiny_cfg("CLIP", "MODEL.LOSS_FUNC", "mistaken"))
+    with pytest.raises(AttributeError, match="nothing"):
+        loss(ModelOutput(torch.zeros(2, 2)), torch.tensor([0, 1]))

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from slowfast.errors import UsageError
 from slowfast.models.clip.text import TextBank
-from slowfast.models.head_helper import TransformerBasicHead
+from slowfast.models.head_helper import ResNetBasicHead, TransformerBasicHead
 from slowfast.models.heads import CategoryHead, LinearHead
 from slowfast.ops.similarity import normalize
 from slowfast.structures import Encoded
@@ -68,3 +68,25 @@ def test_pyslowfast_head_activates_in_evaluation_only(act, expected):
 def test_pyslowfast_head_refuses_an_unknown_activation():
     with pytest.raises(UsageError, match=r"MODEL\.HEAD_ACT 'relu': choose from"):
         TransformerBasicHead(4, 3, act_func="relu")
+
+
+def test_pyslowfasts_pooled_head_by_hand():
+    slow, fast = torch.randn(2, 4, 2, 3, 3), torch.randn(2, 1, 8, 3, 3)
+    head = ResNetBasicHead([4, 1], 3, [[2, 3, 3], None], act_func="softmax")
+    assert set(head.state_dict()) == {"projection.weight", "projection.bias"}  # upstream's names
+    pooled = torch.cat([slow.mean(dim=(2, 3, 4)), fast.mean(dim=(2, 3, 4))], dim=1)
+    expected = head.projection(pooled)
+    assert_close(head.train()([slow, fast]), expected)
+    assert_close(head.eval()([slow, fast]), expected.softmax(dim=1))
+
+
+def test_the_pooled_head_averages_the_scores_of_several_places():
+    map_BCTHW = torch.randn(2, 4, 1, 2, 3)
+    head = ResNetBasicHead([4], 3, [[1, 2, 2]], detach_final_fc=True).eval()
+    left, right = (map_BCTHW[..., i : i + 2].mean(dim=(2, 3, 4)) for i in (0, 1))
+    expected = (head.projection(left).softmax(dim=1) + head.projection(right).softmax(dim=1)) / 2
+    assert_close(head([map_BCTHW.requires_grad_()]), expected)
+    head([map_BCTHW]).sum().backward()
+    assert map_BCTHW.grad is None
+    with pytest.raises(UsageError, match="2 pathways in dim_in, 1 in pool_size"):
+        ResNetBasicHead([4, 1], 3, [None])

@@ -12,6 +12,7 @@ from slowfast.errors import UsageError
 from slowfast.models import (
     ENCODER_REGISTRY,
     HEAD_REGISTRY,
+    LOSS_REGISTRY,
     MODEL_REGISTRY,
     VideoTextModel,
     build_loss,
@@ -221,11 +222,13 @@ def test_labels_are_ignored_in_evaluation(tiny_cfg, videos):
 
 def test_ost_says_when_it_is_trained_with_another_loss(tiny_cfg, caplog):
     build_model(tiny_cfg("OST", "MODEL.LOSS_FUNC", "cross_entropy"))
-    assert "published objective is ost_contrastive" in caplog.text
+    assert "trains OST otherwise than published: its loss is ost_contrastive" in caplog.text
 
 
 def test_linear_head_refuses_the_contrastive_loss(tiny_cfg):
-    with pytest.raises(UsageError, match="LinearHead has none: use cross_entropy"):
+    with pytest.raises(
+        UsageError, match="LinearHead scores all classes at once: use cross_entropy"
+    ):
         build_model(tiny_cfg("OST", "MODEL.HEAD_NAME", "LinearHead"))
 
 
@@ -349,3 +352,72 @@ def test_unknown_names_list_the_known_ones(tiny_cfg):
             build_model(tiny_cfg("OST", key, "osthead"))
     with pytest.raises(UsageError, match="no MODEL named 'Ost'.*did you mean 'OST'"):
         build_model(tiny_cfg("OST", "MODEL.MODEL_NAME", "Ost"))
+
+
+def test_a_loss_of_ones_own_may_compare_the_batch(tiny_cfg, videos, monkeypatch):
+    def diagonal(cfg):
+        return lambda output, labels: {"diagonal": -output.logits.log_softmax(1).diag().mean()}
+
+    diagonal.in_batch = True
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, "diagonal", diagonal)
+    cfg = tiny_cfg("ViFiCLIP", "MODEL.LOSS_FUNC", "diagonal")
+    output = call_model(build_model(cfg), batch_of(videos))
+    assert output.logits.shape == (2, 2)
+    assert build_loss(cfg)(output, torch.tensor([0, 1]))["diagonal"] > 0
+
+
+class Broken(nn.Module):
+    """An encoder or a head that returns whatever it is told to."""
+
+    answer = None
+
+    def __init__(self, cfg, clip, templates=""):
+        super().__init__()
+
+    def forward(self, *inputs):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (torch.zeros(2, 3, 32), r"a Tensor of shape \(2, 3, 32\)"),
+        (Encoded(torch.zeros(2, 32), {}), r"a Tensor of shape \(2, 32\)"),
+        (None, "None"),
+    ],
+)
+def test_an_encoder_that_breaks_the_contract_is_named(tiny_cfg, videos, monkeypatch, answer, found):
+    monkeypatch.setitem(ENCODER_REGISTRY._obj_map, "Broken", Broken)
+    monkeypatch.setattr(Broken, "answer", answer)
+    model = build_model(tiny_cfg("CLIP", "MODEL.ENCODER", "Broken"))
+    with pytest.raises(UsageError, match=f"ENCODER Broken returned {found}; expected obj.cfg"):
+        model(videos)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (torch.zeros(3, 2), r"a Tensor of shape \(3, 2\)"),
+        (torch.zeros(2), r"a Tensor of shape \(2,\)"),
+        ([], "a list of 0"),
+    ],
+)
+def test_a_head_that_breaks_the_contract_is_named(tiny_cfg, videos, monkeypatch, answer, found):
+    monkeypatch.setitem(HEAD_REGISTRY._obj_map, "Broken", Broken)
+    monkeypatch.setattr(Broken, "answer", answer)
+    model = build_model(tiny_cfg("CLIP", "MODEL.HEAD_NAME", "Broken"))
+    with pytest.raises(UsageError, match=f"HEAD Broken returned {found}; expected obj.cfg"):
+        model(videos)
+
+
+def test_parts_that_take_other_arguments_are_named(tiny_cfg, monkeypatch):
+    class Plain(nn.Module):
+        def __init__(self, dim_in): ...
+
+    for registry, key in ((ENCODER_REGISTRY, "ENCODER"), (HEAD_REGISTRY, "HEAD_NAME")):
+        monkeypatch.setitem(registry._obj_map, "Plain", Plain)
+        with pytest.raises(UsageError, match=r"Plain takes \(dim_in\): .*; expected obj.cfg, clip"):
+            build_model(tiny_cfg("CLIP", f"MODEL.{key}", "Plain"))
+    monkeypatch.setitem(MODEL_REGISTRY._obj_map, "Plain", lambda: None)
+    with pytest.raises(UsageError, match=r"takes \(\): too many positional .*; expected obj.cfg"):
+        build_model(tiny_cfg("Plain"))

@@ -8,7 +8,7 @@ from torch import nn
 
 from slowfast.errors import UsageError
 from slowfast.models.optimizer import construct_optimizer, get_epoch_lr, get_grad_norm_, set_lr
-from slowfast.solver.optimizer import grad_norm, unwrap
+from slowfast.solver.optimizer import OPTIMIZER_REGISTRY, grad_norm, unwrap
 from slowfast.utils.lr_policy import get_lr_at_epoch
 
 
@@ -58,8 +58,42 @@ def test_methods_by_name(method, cls):
 
 
 def test_unknown_method_lists_the_known():
-    with pytest.raises(UsageError, match="'lion' is unknown; known: adam, adamw, mt_adamw, sgd"):
+    known = "SOLVER.OPTIMIZING_METHOD: no OPTIMIZER named 'lion'; known: adam, adamw, mt_adamw, sgd"
+    with pytest.raises(UsageError, match=known):
         construct_optimizer(nn.Linear(2, 2), make_cfg("lion"))
+
+
+@pytest.fixture
+def optimizers(monkeypatch):
+    monkeypatch.setattr(OPTIMIZER_REGISTRY, "_obj_map", dict(OPTIMIZER_REGISTRY._obj_map))
+    return OPTIMIZER_REGISTRY
+
+
+def test_an_optimizer_of_ones_own_is_a_class_or_a_builder(optimizers):
+    @optimizers.register()
+    class Signs(torch.optim.Optimizer):
+        def __init__(self, params, lr=1.0, weight_decay=0.0):
+            super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @optimizers.register()
+    def slow(groups, cfg):
+        return torch.optim.SGD(groups, lr=cfg.SOLVER.BASE_LR / 10)
+
+    own = construct_optimizer(nn.Linear(2, 2), make_cfg("Signs"))
+    assert type(own) is Signs
+    assert [group["weight_decay"] for group in own.param_groups] == [0.01, 0.0]
+    assert own.defaults["lr"] == 0.1
+    assert construct_optimizer(nn.Linear(2, 2), make_cfg("slow")).defaults["lr"] == 0.01
+
+
+def test_an_optimizer_that_breaks_the_contract_is_named(optimizers):
+    optimizers.register(lambda groups, cfg: None, names=["forgetful"])
+    optimizers.register(lambda params: torch.optim.SGD(params, lr=1.0), name="short")
+    expected = r"expected obj\(groups, cfg\) -> torch.optim.Optimizer"
+    with pytest.raises(UsageError, match=f"OPTIMIZER <lambda> returned None; {expected}"):
+        construct_optimizer(nn.Linear(2, 2), make_cfg("forgetful"))
+    with pytest.raises(UsageError, match=rf"takes \(params\): too many positional.*; {expected}"):
+        construct_optimizer(nn.Linear(2, 2), make_cfg("short"))
 
 
 def test_multi_tensor_adamw_walks_the_same_path():

@@ -185,3 +185,60 @@ def test_layer_decay_takes_whole_names_only_for_no_weight_decay():
 def test_layer_decay_with_batch_norm_is_refused():
     with pytest.raises(UsageError, match="LAYER_DECAY must be 1 with batch norms; found bn.weight"):
         build_param_groups(WithBatchNorm(), weight_decay=0.1, layer_decay=0.5)
+
+
+class UpstreamViT(nn.Module):
+    """Names and order of a vision transformer of PySlowFast with two blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch_embed = nn.Linear(2, 2)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, 2))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 3, 2))
+        self.norm_stem = nn.LayerNorm(2)
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({"norm": nn.LayerNorm(2), "mlp": nn.Linear(2, 2)}) for _ in range(2)
+        )
+        self.head = nn.Linear(2, 3)
+
+    def no_weight_decay(self):
+        return {"pos_embed"}
+
+
+def test_layer_decay_keeps_upstreams_order():
+    # By hand: upstream walks the parameters in the model's order and opens a group at the first
+    # one of each (layer, decayed or not). A module's own parameters come before its children's.
+    # Layer 0: embeddings; 1, 2: blocks; 3: everything else.
+    groups = build_param_groups(UpstreamViT(), weight_decay=0.1, layer_decay=0.5, zero_wd_1d=True)
+    expected = [
+        (["cls_token", "patch_embed.weight"], 0.125, 0.1),
+        (["pos_embed", "patch_embed.bias"], 0.125, 0.0),
+        (["norm_stem.weight", "norm_stem.bias", "head.bias"], 1.0, 0.0),
+        (["blocks.0.norm.weight", "blocks.0.norm.bias", "blocks.0.mlp.bias"], 0.25, 0.0),
+        (["blocks.0.mlp.weight"], 0.25, 0.1),
+        (["blocks.1.norm.weight", "blocks.1.norm.bias", "blocks.1.mlp.bias"], 0.5, 0.0),
+        (["blocks.1.mlp.weight"], 0.5, 0.1),
+        (["head.weight"], 1.0, 0.1),
+    ]
+    found = [(g["param_names"], g["layer_decay"], g["weight_decay"]) for g in groups]
+    assert found == expected
+
+
+def test_adams_state_of_upstream_reaches_its_parameters():
+    model = UpstreamViT()
+    groups = build_param_groups(model, weight_decay=0.1, layer_decay=0.5, zero_wd_1d=True)
+    # What upstream saves: a number for each parameter in the order of the groups, no names.
+    names = sum(([n] for g in groups for n in g["param_names"]), [])
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    state = {
+        i: {"step": torch.tensor(1.0), "exp_avg": torch.full(shapes[n], float(len(n))),
+            "exp_avg_sq": torch.ones(shapes[n])}
+        for i, n in enumerate(names)
+    }  # fmt: skip
+    optimizer = torch.optim.AdamW(groups, lr=0.1)
+    packed = optimizer.state_dict()["param_groups"]
+    for group in packed:
+        del group["param_names"], group["lr_scale"]
+    optimizer.load_state_dict({"state": state, "param_groups": packed})
+    for name, parameter in model.named_parameters():
+        assert float(optimizer.state[parameter]["exp_avg"].flatten()[0]) == len(name)

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from slowfast.errors import UsageError
 from slowfast.solver.schedule import (
-    POLICIES,
+    LR_POLICY_REGISTRY,
     Schedule,
     get_lr_at_epoch,
     last_update,
     previous_step,
-    register_policy,
 )
 
 CLIP_RECIPE = Schedule("cosine", 3.33e-6, 22, 2, 3.33e-8, 3.33e-8, True)
@@ -209,7 +208,7 @@ def test_cosine_stays_between_its_ends(epoch):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"LR_POLICY": "cosinus"}, "SOLVER.LR_POLICY='cosinus'.*ost_cosine"),
+        ({"LR_POLICY": "cosinus"}, "SOLVER.LR_POLICY: no LR_POLICY named 'cosinus'.*ost_cosine"),
         ({"COSINE_END_LR": 0.1}, "SOLVER.COSINE_END_LR=0.1 must be below"),
         (
             {"LR_POLICY": "steps_with_relative_lrs", "STEPS": [1, 2], "LRS": [1.0, 0.1]},
@@ -226,11 +225,33 @@ def test_impossible_settings_are_refused(options, named):
         get_lr_at_epoch(solver_cfg(**options), 0.0)
 
 
-def test_a_registered_policy_is_found_by_name_and_only_once():
-    try:
-        register_policy("flat", warmup=False)(lambda schedule, epoch: schedule.base_lr)
-        assert get_lr_at_epoch(solver_cfg(LR_POLICY="flat"), 7.0) == 0.1
-        with pytest.raises(UsageError, match="registered twice"):
-            register_policy("flat")(lambda schedule, epoch: 0.0)
-    finally:
-        POLICIES.pop("flat", None)
+@pytest.fixture
+def policies(monkeypatch):
+    monkeypatch.setattr(LR_POLICY_REGISTRY, "_obj_map", dict(LR_POLICY_REGISTRY._obj_map))
+    return LR_POLICY_REGISTRY
+
+
+def test_a_registered_policy_is_found_by_name(policies):
+    @policies.register(warmup=False)
+    def flat(schedule, epoch):
+        return schedule.base_lr * schedule.cfg.SOLVER.FLAT
+
+    assert get_lr_at_epoch(solver_cfg(LR_POLICY="flat", FLAT=3.0, WARMUP_EPOCHS=9.0), 7.0) == (
+        pytest.approx(0.3)
+    )
+
+
+def test_a_policy_of_pyslowfasts_form_gets_the_config_and_the_warm_up(policies):
+    @policies.register()
+    def lr_func_root(cfg, cur_epoch):
+        return cfg.SOLVER.BASE_LR * (1 - cur_epoch / cfg.SOLVER.MAX_EPOCH) ** 0.5
+
+    cfg = solver_cfg(LR_POLICY="root", MAX_EPOCH=8, WARMUP_EPOCHS=2.0, WARMUP_START_LR=0.0)
+    assert get_lr_at_epoch(cfg, 6.0) == pytest.approx(0.05)
+    assert get_lr_at_epoch(cfg, 1.0) == pytest.approx(0.1 * 0.75**0.5 / 2)
+
+
+def test_a_policy_without_a_rate_is_named(policies):
+    policies.register(lambda schedule, epoch: None, names=["silent"])
+    with pytest.raises(UsageError, match=r"LR_POLICY <lambda> returned None; expected obj\(sched"):
+        get_lr_at_epoch(solver_cfg(LR_POLICY="silent"), 7.0)

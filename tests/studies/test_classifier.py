@@ -16,7 +16,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.errors import DataError, UsageError
 from slowfast.models import build_model
 from slowfast.models.classifiers import read_classifier
-from slowfast.models.classifiers.lda import lda_rows
+from slowfast.models.classifiers.rows import lda_rows
 from slowfast.models.classifiers.texts import transformers_rows
 from slowfast.models.clip.text import TextBank
 from slowfast.studies.classifier import choose_videos, load_feature_cfg, make_lda, read_features

@@ -1,4 +1,7 @@
-"""ENCODER_REGISTRY: from videos to frame features."""
+"""ENCODER_REGISTRY: from videos to frame features.
+
+What an entry may say of itself besides is in docs/add_a_method.md.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,11 @@ from slowfast.utils.registry import Registry
 
 ENCODER_REGISTRY = Registry(
     "ENCODER",
-    contract=(
-        "obj(cfg, clip) -> module holding its own parameters only; "
-        "module(clip, video_BCTHW) -> Encoded; it may replace blocks of clip.visual when built; "
-        "`provides` names its extras, and 'frames' where video_BTD has one feature "
-        "for each of several times; `frozen` patterns of CLIP's parameters that it does not use; "
-        "`added` patterns of those that it adds to CLIP's modules, which learn at the full rate "
-        "unless `added_at_backbone_rate` lists them too"
-    ),
+    key="MODEL.ENCODER",
+    contract="obj(cfg, clip) -> module; module(clip, video_BCTHW) -> Encoded(video_BTD, extras)",
 )
 
 
 def build_encoder(cfg: Any, clip: CustomTextCLIP, *, default: str) -> nn.Module:
     """Build ``MODEL.ENCODER``, or ``default`` where that is empty, over ``clip``."""
-    return ENCODER_REGISTRY.get(cfg.MODEL.ENCODER or default)(cfg, clip)
+    return ENCODER_REGISTRY.build(cfg.MODEL.ENCODER or default, cfg, clip)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
-from slowfast.config.configurable import configurable
 from slowfast.models.clip.vision import encode_frames
 from slowfast.models.encoders.build import ENCODER_REGISTRY
 from slowfast.structures import Encoded
@@ -19,14 +18,8 @@ class FrameWise(nn.Module):
 
     provides: ClassVar[frozenset[str]] = frozenset({"frames"})
 
-    @configurable
-    def __init__(self) -> None:
-        super().__init__()
-
-    @classmethod
-    def from_cfg(cls, cfg: Any, clip: CustomTextCLIP) -> dict[str, Any]:
-        """It has no options."""
-        return {}
+    def __init__(self, *_: Any) -> None:
+        super().__init__()  # it has no options
 
     def forward(self, clip: CustomTextCLIP, video_BCTHW: Tensor) -> Encoded:
         """Return un-normalised frame features B x T x D of normalised frames."""

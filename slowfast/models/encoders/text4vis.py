@@ -7,8 +7,9 @@ C H image. Source: the released code (AAAI 2023, arXiv 2207.01297).
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from open_clip import CustomTextCLIP
@@ -87,6 +88,7 @@ class Text4VisEncoder(nn.Module):
         UsageError: options that exclude each other or that this image tower does not allow.
     """
 
+    options: ClassVar[tuple[str, ...]] = ("TEXT4VIS",)
     provides: frozenset[str] = frozenset({"frames"})
     added = ("clip.visual.*.control_point.*", "clip.visual.time_embedding")
     # parity: the published groups go by name, so this one learns at the backbone's rate.
@@ -102,19 +104,19 @@ class Text4VisEncoder(nn.Module):
         num_frames: int = 8,
     ) -> None:
         super().__init__()
-        self.options = tower or TowerOptions()
-        if self.options.joint:
+        self.tower = tower or TowerOptions()
+        if self.tower.joint:
             self.provides = frozenset()
         # What weights may name that were trained with it (checkpoint.load).
-        self.marks = (f"TEXT4VIS.TEMPORAL {self.options.temporal}",)
+        self.marks = (f"TEXT4VIS.TEMPORAL {self.tower.temporal}",)
         self.temporal = FrameTransformer(*_head_size(clip)) if head == "transf" else None
         self.frozen: tuple[str, ...] = ()
-        if self.temporal is not None and (self.options.joint or num_frames == 1):
+        if self.temporal is not None and (self.tower.joint or num_frames == 1):
             self.frozen = ("encoder.temporal.*",)
             logger.warning(
                 "TEXT4VIS.HEAD transf is not used %s (as published), so its parameters are not "
                 "trained; TEXT4VIS.HEAD none leaves them out",
-                "with TEXT4VIS.JOINT" if self.options.joint else "on clips of one frame",
+                "with TEXT4VIS.JOINT" if self.tower.joint else "on clips of one frame",
             )
         self.shifted: tuple[ShiftedConv, ...] = ()
         self._prepare(clip.visual, num_frames)
@@ -130,6 +132,13 @@ class Text4VisEncoder(nn.Module):
             "num_frames": cfg.DATA.NUM_FRAMES,
         }
 
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Say where time is seen, unless as published: in the head alone."""
+        temporal = "joint" if options["TEXT4VIS.JOINT"] else options["TEXT4VIS.TEMPORAL"]
+        words = [] if temporal == "off" else [f"temporal {temporal}"]
+        return words + ["frame head none"] * (options.get("TEXT4VIS.HEAD") == "none")
+
     def forward(self, clip: CustomTextCLIP, video_BCTHW: Tensor) -> Encoded:
         """Return features B x T x D (B x 1 x D with ``joint``) of normalised frames.
 
@@ -144,7 +153,7 @@ class Text4VisEncoder(nn.Module):
 
     def _prepare(self, visual: nn.Module, num_frames: int) -> None:
         """Change the tower as the options say."""
-        options = self.options
+        options = self.tower
         if options.joint and options.temporal != "off":
             raise UsageError(
                 f"TEXT4VIS.JOINT and TEXT4VIS.TEMPORAL {options.temporal} exclude each other: "
@@ -163,14 +172,14 @@ class Text4VisEncoder(nn.Module):
             frames = video_BCTHW.shape[2] if video_BCTHW.ndim == 5 else 1
             for conv in self.shifted:
                 conv.frames = frames
-        if self.shifted or not self.options.changed:
+        if self.shifted or not self.tower.changed:
             return encode_frames(visual, video_BCTHW)
         assert isinstance(visual, VisionTransformer)
         images_MCHW, frames = split_frames(visual, video_BCTHW)
         tokens = embed_patches(visual, images_MCHW)
-        if self.options.joint:
+        if self.tower.joint:
             tokens, frames = _join_frames(tokens, frames, visual.time_embedding), 1
-        tokens = F.dropout(tokens, self.options.emb_dropout, self.training)
+        tokens = F.dropout(tokens, self.tower.emb_dropout, self.training)
         tokens = run_blocks(visual, visual.ln_pre(tokens), frames)
         return pool_tokens(visual, tokens).unflatten(0, (-1, frames))
 

@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -183,6 +184,7 @@ class VideoTrunk(nn.Module):
         times: T' of its feature map; with more than one, the encoder provides "frames".
     """
 
+    options: ClassVar[tuple[str, ...]] = ("TRUNK",)
     provides: frozenset[str] = frozenset({"frames"})
     frozen: ClassVar[tuple[str, ...]] = ()
     added: ClassVar[tuple[str, ...]] = ()
@@ -214,6 +216,11 @@ class VideoTrunk(nn.Module):
         joint_dim = int(visual.output_dim)
         clip.visual = NoImageTower(joint_dim, getattr(visual, "image_size", None))
         return {"trunk": trunk, "channels": channels, "joint_dim": joint_dim, "times": times}
+
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Name the trunk."""
+        return [f"trunk {Path(options['TRUNK.ARCH']).stem}"]
 
     def forward(self, clip: CustomTextCLIP, video_BCTHW: Tensor) -> Encoded:
         """Return un-normalised features B x T' x D of normalised frames."""

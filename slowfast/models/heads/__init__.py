@@ -1,12 +1,16 @@
-"""Heads: one file each, registered in HEAD_REGISTRY."""
+"""Heads, registered in HEAD_REGISTRY."""
 
 from slowfast.models.heads.build import HEAD_REGISTRY, build_head
-from slowfast.models.heads.category import CategoryHead
-from slowfast.models.heads.ensemble import TemplateEnsembleHead
+from slowfast.models.heads.category import CategoryHead, TemplateEnsembleHead
 from slowfast.models.heads.frozen import FrozenClassifier
 from slowfast.models.heads.linear import LinearHead
-from slowfast.models.heads.ost import FeatureError, Matching, OSTHead, OSTScores
-from slowfast.models.heads.pooled import PooledDescriptorHead
+from slowfast.models.heads.ost import (
+    FeatureError,
+    Matching,
+    OSTHead,
+    OSTScores,
+    PooledDescriptorHead,
+)
 
 __all__ = [
     "HEAD_REGISTRY",

@@ -1,4 +1,7 @@
-"""HEAD_REGISTRY: from frame features to class logits."""
+"""HEAD_REGISTRY: from frame features to class logits.
+
+What an entry may say of itself besides is in docs/add_a_method.md.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,9 @@ from slowfast.utils.registry import Registry
 
 HEAD_REGISTRY = Registry(
     "HEAD",
-    contract=(
-        "obj(cfg, clip, templates=name) -> module holding its own parameters only; "
-        "module(clip, encoded, labels=None) -> logits B x K (with labels, in training: global "
-        "batch x global batch); `requires` maps what it needs of the encoder's `provides` to the "
-        "reason; `averages_frames`: scores depend on video_BTD by its mean over T only; "
-        "`frozen` lists patterns of CLIP's parameters that it does not use or train"
-    ),
+    key="MODEL.HEAD_NAME",
+    contract="obj(cfg, clip, templates=name) -> module; module(clip, encoded, labels=None) -> "
+    "logits B x K (with labels, in training: global batch x global batch)",
 )
 
 
@@ -26,5 +25,5 @@ def build_head(cfg: Any, clip: CustomTextCLIP, *, default: str, templates: str) 
 
     ``templates`` is the prompt set of the published system, used where ``TEXT.TEMPLATES`` is empty.
     """
-    head = HEAD_REGISTRY.get(cfg.MODEL.HEAD_NAME or default)
-    return head(cfg, clip, templates=cfg.TEXT.TEMPLATES or templates)
+    name = cfg.MODEL.HEAD_NAME or default
+    return HEAD_REGISTRY.build(name, cfg, clip, templates=cfg.TEXT.TEMPLATES or templates)

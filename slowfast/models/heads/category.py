@@ -1,4 +1,4 @@
-"""Cosine between a whole video and the class names: the head of CLIP and ViFi-CLIP.
+"""Cosine between a video and the class names: the heads of CLIP, ViFi-CLIP and Open-VCLIP.
 
 Shapes: B videos, T frames, K classes, P prompt templates, D joint dimension.
 """
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from slowfast.config.configurable import configurable
 from slowfast.models.clip.text import TextBank
 from slowfast.models.heads.build import HEAD_REGISTRY
-from slowfast.models.heads.gather import GatherGradient, check_hard_labels, get_gather
+from slowfast.models.heads.gather import GatherGradient, get_gather
 from slowfast.models.heads.texts import build_category_bank, build_vocabulary
-from slowfast.ops.similarity import mean_frame_cosine, normalize
+from slowfast.models.losses import check_hard_labels, is_in_batch
+from slowfast.ops.similarity import mean_frame_cosine, normalize, pooled_score
 from slowfast.structures import Encoded
 from slowfast.text import ClassVocabulary
 
@@ -60,7 +61,7 @@ class CategoryHead(nn.Module):
         return {
             "vocabulary": vocabulary,
             "bank": build_category_bank(cfg, clip, vocabulary, templates=templates),
-            "in_batch": cfg.MODEL.LOSS_FUNC == "ost_contrastive",
+            "in_batch": is_in_batch(cfg.MODEL.LOSS_FUNC),
             "gather_gradient": cfg.OST.GATHER_GRADIENT,
         }
 
@@ -72,6 +73,34 @@ class CategoryHead(nn.Module):
         if labels is None:
             text_KD = normalize(self.bank.features(clip.text)).mean(dim=1)
             return scale * mean_frame_cosine(encoded.video_BTD, text_KD)
-        text_BD = normalize(self.bank.rows(clip.text, check_hard_labels(labels))).mean(dim=1)
+        text_BD = normalize(self.bank.rows(clip.text, check_hard_labels(labels).cpu())).mean(dim=1)
         video_BD = normalize(encoded.video_BTD.float().mean(dim=1))
         return scale * mean_frame_cosine(self.gather(video_BD)[:, None], self.gather(text_BD))
+
+
+@HEAD_REGISTRY.register()
+class TemplateEnsembleHead(CategoryHead):
+    """Mean over frames of the cosine of a frame and a class; no parameters.
+
+    A class is the mean of its sentences' unit features, normalised again. Frames are normalised
+    each, and their mean is not (the two-dimensional classifier of Open-VCLIP and STDD, released
+    code); CategoryHead takes the mean of un-normalised frames. Arguments are CategoryHead's.
+    """
+
+    averages_frames: ClassVar[bool] = False
+
+    def forward(
+        self, clip: CustomTextCLIP, encoded: Encoded, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return float32 logits: B x K, or global batch squared with ``labels`` (int64 B)."""
+        scale = clip.logit_scale.float().exp()
+        video_BTD = normalize(encoded.video_BTD)
+        if labels is None:
+            return scale * pooled_score(video_BTD, _classes(self.bank.features(clip.text)))
+        text_BPD = self.bank.rows(clip.text, check_hard_labels(labels).cpu())
+        return scale * pooled_score(self.gather(video_BTD), self.gather(_classes(text_BPD)))
+
+
+def _classes(text_KPD: Tensor) -> Tensor:
+    """Return one unit feature of each class, K x 1 x D."""
+    return normalize(normalize(text_KPD).mean(dim=1, keepdim=True))

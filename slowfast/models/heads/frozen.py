@@ -6,6 +6,8 @@ Shapes: B videos, T frames, K classes, D joint dimension.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -38,10 +40,11 @@ class FrozenClassifier(nn.Module):
         bank: the class names in one template, K x 1; takes the place of ``rows``.
     """
 
+    options: ClassVar[tuple[str, ...]] = ("CLASSIFIER",)
     requires: ClassVar[dict[str, str]] = {}
     averages_frames: ClassVar[bool] = True
-    frozen: ClassVar[tuple[str, ...]] = ("clip.text.*",)
     needs_labels: ClassVar[bool] = False
+    frozen: ClassVar[tuple[str, ...]] = ("clip.text.*",)
     rows_KD: Tensor | None
 
     @configurable
@@ -62,18 +65,19 @@ class FrozenClassifier(nn.Module):
     @classmethod
     def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
         """Read the class names and the ``CLASSIFIER`` options."""
-        if cfg.MODEL.LOSS_FUNC == "ost_contrastive":
-            raise UsageError(
-                "MODEL.LOSS_FUNC ost_contrastive with MODEL.HEAD_NAME FrozenClassifier: a frozen "
-                "classifier is trained against all classes at once, so it has no use for the "
-                "texts of a batch; use cross_entropy"
-            )
         vocabulary = build_vocabulary(cfg)
         if cfg.CLASSIFIER.KIND == "clip_text":
             bank = build_frozen_bank(cfg, clip, vocabulary, templates=templates)
             return {"vocabulary": vocabulary, "bank": bank}
         rows = build_rows(cfg, vocabulary, int(clip.visual.output_dim))
         return {"vocabulary": vocabulary, "rows": rows}
+
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Say what the rows are, unless as published: the class names by CLIP's text tower."""
+        kind = options["CLASSIFIER.KIND"]
+        own = f" {Path(options['CLASSIFIER.FILE']).stem}" if kind == "file" else ""
+        return [] if kind == "clip_text" else [f"classifier {kind}{own}"]
 
     def rows(self, clip: CustomTextCLIP) -> Tensor:
         """Return the rows, float32 K x D, without a gradient."""

@@ -1,4 +1,4 @@
-"""What the heads share that are trained against the labels of the global batch."""
+"""Features of all processes, for heads that are trained against the labels of the global batch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,3 @@ def get_gather(gradient: str) -> Callable[[Tensor], Tensor]:
     if gradient not in _GATHERS:
         raise UsageError(f"OST.GATHER_GRADIENT {gradient!r}: choose from {sorted(_GATHERS)}")
     return _GATHERS[gradient]
-
-
-def check_hard_labels(labels: Tensor) -> Tensor:
-    """Return int64 labels B on the CPU; raises UsageError for mixed or smoothed ones (B x K)."""
-    if labels.is_floating_point() or labels.ndim != 1:
-        raise UsageError(
-            "the contrastive objective picks texts by class label, but the labels are mixed or "
-            "smoothed: switch MIXUP.ENABLE and label smoothing off, or use another MODEL.LOSS_FUNC"
-        )
-    return labels.cpu()

@@ -8,7 +8,6 @@ from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
-from slowfast.errors import UsageError
 from slowfast.models.heads.build import HEAD_REGISTRY
 from slowfast.models.heads.texts import build_vocabulary
 from slowfast.structures import Encoded
@@ -30,9 +29,9 @@ class LinearHead(nn.Module):
 
     requires: ClassVar[dict[str, str]] = {}
     averages_frames: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = False
     scores_cosines: ClassVar[bool] = False
     frozen: tuple[str, ...] = ("clip.text.*", "clip.logit_scale")
-    needs_labels: ClassVar[bool] = False
 
     @configurable
     def __init__(
@@ -59,11 +58,6 @@ class LinearHead(nn.Module):
     def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
         """Read the ``MODEL`` options; the number of classes from ``TEXT.CLASSES`` if given."""
         vocabulary = build_vocabulary(cfg) if cfg.TEXT.CLASSES else None
-        if cfg.MODEL.LOSS_FUNC == "ost_contrastive":
-            raise UsageError(
-                "MODEL.LOSS_FUNC ost_contrastive needs a head that scores texts (OSTHead, "
-                "CategoryHead); LinearHead has none: use cross_entropy"
-            )
         return {
             "dim_in": int(clip.visual.output_dim),
             "num_classes": cfg.MODEL.NUM_CLASSES if vocabulary is None else len(vocabulary),

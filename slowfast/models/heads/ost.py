@@ -7,8 +7,10 @@ were made with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -16,20 +18,26 @@ from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
 from slowfast.config.configurable import configurable
+from slowfast.config.describe import changed_words
 from slowfast.errors import SlowFastError, UsageError
 from slowfast.models.clip.text import TextBank
 from slowfast.models.heads.build import HEAD_REGISTRY
-from slowfast.models.heads.gather import GatherGradient, check_hard_labels, get_gather
+from slowfast.models.heads.gather import GatherGradient, get_gather
 from slowfast.models.heads.texts import (
     build_category_bank,
     build_descriptor_banks,
     build_vocabulary,
 )
+from slowfast.models.losses import check_hard_labels, is_in_batch
 from slowfast.ops.similarity import cosines, normalize, pooled_score, transported_score
 from slowfast.ops.sinkhorn import SinkhornError, sinkhorn
 from slowfast.structures import Encoded
 from slowfast.text import ClassVocabulary
 
+DESCRIPTOR_OPTIONS = (
+    *("OST.KINDS", "OST.CONDITION", "OST.FUSION_FACTOR"),
+    *("TEXT.SPATIAL", "TEXT.TEMPORAL"),
+)
 MATCHINGS = ("od_solver", "pooled", "category")
 # Entries of a B x K x T x N array (128 MiB); about three such arrays live at a time.
 CHUNK_ELEMENTS = 1 << 25
@@ -107,6 +115,10 @@ class OSTHead(nn.Module):
             gives 1/W of it to all parameters but the scale.
     """
 
+    options: tuple[str, ...] = (
+        *("OST.MATCHING", "OST.EPSILON", "OST.MAX_ITER", "OST.TOLERANCE", "OST.STOP_RULE"),
+        *DESCRIPTOR_OPTIONS,
+    )
     requires: ClassVar[dict[str, str]] = {
         "frames": "optimal transport distributes a class's descriptors over several frames"
     }
@@ -125,6 +137,8 @@ class OSTHead(nn.Module):
         self.vocabulary = vocabulary
         self.banks = nn.ModuleDict(banks)
         self.matching = matching or Matching()
+        if self.matching.method == "category":  # nothing else is read
+            self.options = ("OST.MATCHING", "OST.FUSION_FACTOR")
         self.needs_labels = in_batch
         self.gather = get_gather(gather_gradient)
 
@@ -149,9 +163,21 @@ class OSTHead(nn.Module):
                 ost.FUSION_FACTOR,
                 ost.CLASS_CHUNK,
             ),
-            "in_batch": cfg.MODEL.LOSS_FUNC == "ost_contrastive",
+            "in_batch": is_in_batch(cfg.MODEL.LOSS_FUNC),
             "gather_gradient": ost.GATHER_GRADIENT,
         }
+
+    @staticmethod
+    def describe(options: Mapping[str, Any]) -> list[str]:
+        """Say what is unlike the published head, and how many descriptors the files are named by.
+
+        >>> OSTHead.describe({"OST.MATCHING": "pooled", "TEXT.SPATIAL": "texts/spatial_8.json"})
+        ['matching pooled', 'descriptors 8']
+        """
+        files = [value for name, value in options.items() if name.startswith("TEXT.")]
+        counts = {m[1] for file in files if (m := re.search(r"_(\d+)$", Path(file).stem))}
+        words = changed_words({k: v for k, v in options.items() if not k.startswith("TEXT.")})
+        return words + [f"descriptors {'+'.join(sorted(counts))}"] * bool(counts - {"4"})
 
     def forward(
         self, clip: CustomTextCLIP, encoded: Encoded, labels: Tensor | None = None
@@ -165,7 +191,7 @@ class OSTHead(nn.Module):
         if labels is None:
             texts = [normalize(bank.features(clip.text)) for _, bank in self._banks()]
         else:
-            rows_B = check_hard_labels(labels)
+            rows_B = check_hard_labels(labels).cpu()
             own = [normalize(bank.rows(clip.text, rows_B)) for _, bank in self._banks()]
             texts = [self.gather(text_BND) for text_BND in own]
             video_BTD = self.gather(video_BTD)
@@ -229,6 +255,34 @@ class OSTHead(nn.Module):
             except SinkhornError as error:
                 raise _blame(error, video_BTD, len(part_KND), number * width) from None
             yield transported_score(similarity_BKTN, plan_BKTN), plan_BKTN
+
+
+@HEAD_REGISTRY.register()
+class PooledDescriptorHead(OSTHead):
+    """OSTHead whose transported scores are always those of the uniform plan.
+
+    The score of a kind of descriptors is then the inner product of the mean unit frame and the mean
+    unit descriptor, so one feature for a whole video will do. Arguments are OSTHead's.
+    """
+
+    options: tuple[str, ...] = DESCRIPTOR_OPTIONS
+    requires: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def from_cfg(cls, cfg: Any, clip: CustomTextCLIP, *, templates: str) -> dict[str, Any]:
+        """Read the texts and the ``OST`` options; ``MATCHING`` is pooled here.
+
+        Raises:
+            UsageError: class names instead of descriptors are asked for.
+        """
+        if cfg.OST.MATCHING == "category":
+            raise UsageError(
+                "OST.MATCHING category with MODEL.HEAD_NAME PooledDescriptorHead, which matches "
+                "descriptors: use OSTHead or CategoryHead for class names, or set OST.MATCHING "
+                "pooled"
+            )
+        arguments = super().from_cfg(cfg, clip, templates=templates)
+        return {**arguments, "matching": replace(arguments["matching"], method="pooled")}
 
 
 def _blame(error: SinkhornError, video_BTD: Tensor, classes: int, first: int) -> FeatureError:

@@ -53,25 +53,18 @@ def build_descriptor_banks(
     The files are checked against the whole of ``TEXT.CLASSES``, then joined by name.
     """
     listed, banks = load_classes(cfg.TEXT.CLASSES), {}
-    for kind in check_kinds(cfg.OST.KINDS, "OST.KINDS", allow_none=False):
+    if not cfg.OST.KINDS:
+        raise UsageError(f"OST.KINDS is empty: choose from {KINDS}")
+    for kind in (kind for kind in KINDS if kind in cfg.OST.KINDS):
         path = cfg.TEXT.SPATIAL if kind == "spatial" else cfg.TEXT.TEMPORAL
         if not path:
             raise UsageError(f"TEXT.{kind.upper()} is empty: name the file of {kind} descriptors")
         descriptors = load_descriptors(path, listed, kind=kind, num=cfg.OST.N)
         own = [descriptors[listed.index(name)] for name in vocabulary.names]
-        conditioned = kind in check_kinds(cfg.OST.CONDITION, "OST.CONDITION", allow_none=True)
+        conditioned = kind in cfg.OST.CONDITION
         texts = expand_descriptors(get_prompts(templates), vocabulary, own, conditioned=conditioned)
         banks[kind] = _bank(cfg, clip, texts)
     return banks
-
-
-def check_kinds(kinds: list[str], option: str, *, allow_none: bool) -> tuple[str, ...]:
-    """Return the kinds in a fixed order; raises UsageError for an unknown or missing one."""
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise UsageError(f"{option}: unknown kind {unknown[0]!r}; choose from {KINDS}")
-    if not kinds and not allow_none:
-        raise UsageError(f"{option} is empty: choose from {KINDS}")
-    return tuple(kind for kind in KINDS if kind in kinds)
 
 
 def _bank(cfg: Any, clip: CustomTextCLIP, texts: list[list[str]]) -> TextBank:
