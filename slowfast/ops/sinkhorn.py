@@ -50,13 +50,11 @@ class _Solver(NamedTuple):
 
     def solve(self, exponent: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, ...]:
         """Return plan (T, N, P), iterations and error (P) for -cost / epsilon, T x N x P."""
-        held = (
-            (exponent, rows.log(), columns.log()) if self.log else (exponent.exp(), rows, columns)
-        )
+        kernel = exponent if self.log else exponent.exp()
+        sides = (rows.log(), columns.log()) if self.log else (rows, columns)
         one = exponent.new_full((1, 1), 0.0 if self.log else 1.0)  # widened in the first iteration
         none = one.new_zeros(1, dtype=torch.int64)
-        row, column, *progress = self._iterate(*held, one, one, none, one[0])
-        kernel = held[0]
+        row, column, *progress = self._iterate(kernel, *sides, one, one, none, one[0])
         if self.log:
             return (kernel + row.unsqueeze(1)).add_(column).exp_(), *progress
         return kernel.mul_(row.unsqueeze(1)).mul_(column), *progress
@@ -129,8 +127,8 @@ def _marginals(cost: Tensor, given: tuple[Tensor | None, Tensor | None]) -> list
             raise UsageError(f"{side}_marginal holds negative or non-finite entries")
         found.append(marginal.to(cost).expand(*pairs, length).reshape(-1, length).mT)
     if given != (None, None):
-        masses = [marginal.sum(0) for marginal in found]
-        if not bool((torch.isclose(*masses, rtol=1e-4) & (masses[0] > 0)).all()):
+        mass, other = (marginal.sum(0) for marginal in found)
+        if not bool((torch.isclose(mass, other, rtol=1e-4) & (mass > 0)).all()):
             raise UsageError("row_marginal and column_marginal must have the same positive sum")
     return found
 
