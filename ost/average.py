@@ -132,7 +132,7 @@ def _mix_targets(args: argparse.Namespace) -> dict[Path, float]:
 def run_uniform(args: argparse.Namespace) -> None:
     """Average several files with equal weights."""
     from slowfast.checkpoint.adapters import Adapted
-    from slowfast.checkpoint.averaging import average, weights_of
+    from slowfast.checkpoint.averaging import average
     from slowfast.checkpoint.sources import (
         Source,
         check_target,
@@ -144,17 +144,17 @@ def run_uniform(args: argparse.Namespace) -> None:
     files = list_files(args.sources, args.epochs)
     check_target(args.output, files, force=args.force)
     epochs = [number_of(path) for path in files]
-    weights = weights_of("uniform", [epoch or 0 for epoch in epochs])
+    share = 1 / len(files)
     sources = []
 
     def read(position: int, path: Path) -> Adapted:
         print(f"[{position + 1}/{len(files)}] {path}", file=sys.stderr)
         adapted = read_adapted(path)
         digest = sha256(path)
-        sources.append(Source(str(path), digest, adapted.kind, weights[position], epochs[position]))
+        sources.append(Source(str(path), digest, adapted.kind, share, epochs[position]))
         return adapted
 
-    state = average((read(i, path).state for i, path in enumerate(files)), weights)
+    state = average((read(i, path).state for i, path in enumerate(files)), [share] * len(files))
     write_result(args.output, state, {"method": "uniform", "epochs": epochs}, sources)
     print(f"wrote {args.output}: mean of {len(files)} files, {len(state)} tensors")
 

@@ -14,32 +14,18 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from slowfast.errors import UsageError
 
-
-class Subcommand(NamedTuple):
-    """Where a benchmark lives; its module is imported when it is asked for."""
-
-    module: str
-    arguments: str
-    run: str
-    help: str
-
-
-SUBCOMMANDS = {
-    "decode": Subcommand("decode", "add_arguments", "run", "frames of one video file"),
-    "loader": Subcommand("loader", "add_arguments", "run", "clips and views, stage by stage"),
-    "text": Subcommand("texts", "add_arguments", "run", "texts trimmed against padded"),
-    "solver": Subcommand("solver", "add_arguments", "run", "the optimal descriptor solver"),
-    "inference": Subcommand(
-        "systems", "add_inference_arguments", "run_inference", "OST against the published loop"
-    ),
-    "train-step": Subcommand(
-        "systems", "add_arguments", "run_train_step", "OST against class names"
-    ),
-    "start": Subcommand("start", "add_arguments", "run", "ost run --help"),
+# Of each: the module that has it, imported when it is asked for; its function; what it measures.
+COMMANDS = {
+    "decode": ("decode", "run", "frames of one video file"),
+    "loader": ("loader", "run", "clips and views, stage by stage"),
+    "text": ("texts", "run", "texts trimmed against padded"),
+    "solver": ("solver", "run", "the optimal descriptor solver"),
+    "inference": ("systems", "run_inference", "OST against the published loop"),
+    "train-step": ("systems", "run_train_step", "OST against class names"),
+    "start": ("start", "run", "run_net.py --help"),
 }
 
 
@@ -65,13 +51,13 @@ def parse_args(words: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in SUBCOMMANDS.items():
-        own = commands.add_parser(name, help=command.help)
-        # Only the one that is asked for is imported: --help stays quick.
-        if words and words[0] == name:
-            module = importlib.import_module(f"ost.benchmarks.{command.module}")
+    for name, (module, run, help_text) in COMMANDS.items():
+        own = commands.add_parser(name, help=help_text)
+        if words and words[0] == name:  # the others are not imported: --help stays quick
+            benchmark = importlib.import_module(f"ost.benchmarks.{module}")
             common_arguments(own)
-            getattr(module, command.arguments)(own)
+            benchmark.add_arguments(own)
+            own.set_defaults(run=getattr(benchmark, run))
     args = parser.parse_args(words)
     if args.repeats < 1 or args.warmup < 0 or args.threads < 0:
         raise UsageError("--repeats must be 1 or more, --warmup and --threads 0 or more")
@@ -85,10 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Run the subcommand of ``args``."""
+    """Run the benchmark of ``args``."""
     import torch
 
-    from ost.benchmarks.core import Neighbours, Settings
+    from ost.benchmarks.core import Settings
 
     present = torch.cuda.is_available()
     if args.device == "cuda" and not present:
@@ -96,13 +82,8 @@ def measure(args: argparse.Namespace) -> None:
     device = "cuda" if present and args.device != "cpu" else "cpu"
     before = torch.get_num_threads()
     torch.set_num_threads(args.threads or before)
-    command = SUBCOMMANDS[args.command]
-    module = importlib.import_module(f"ost.benchmarks.{command.module}")
     try:
-        settings = Settings(args.repeats, args.warmup, device, args.bf16)
-        neighbours = Neighbours()
-        report = getattr(module, command.run)(args, settings)
-        report.others = neighbours.share()
+        report = args.run(args, Settings(args.repeats, args.warmup, device, args.bf16))
         report.show()
         if args.json:
             report.write(args.json)

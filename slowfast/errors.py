@@ -43,6 +43,21 @@ class DecodeError(DataError):
         return f"{self.path}: {self.reason}"
 
 
+class SinkhornError(SlowFastError):
+    """Transport costs are NaN or infinite; ``pairs`` are the flat indices, of ``total``."""
+
+    def __init__(self, pairs: list[int], total: int) -> None:
+        super().__init__(pairs, total)
+        self.pairs, self.total = pairs, total
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(str, self.pairs[:8])) + (", ..." if len(self.pairs) > 8 else "")
+        return (
+            f"transport costs are NaN or infinite for {len(self.pairs)} of {self.total} pairs "
+            f"(flat indices {shown}): look at the features of these videos and classes"
+        )
+
+
 class Interrupted(SlowFastError):
     """The run was asked to stop (SIGINT or SIGTERM) and has saved its state (exit code 130)."""
 

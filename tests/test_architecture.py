@@ -20,7 +20,9 @@ MAX_FILE, MAX_FUNCTION = 400, 60
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 CFG_READERS = {
+    "slowfast/checkpoint/compat.py:is_checkpoint_epoch": "PySlowFast's signature",
     "slowfast/checkpoint/compat.py:load_test_checkpoint": "PySlowFast's signature",
+    "slowfast/checkpoint/compat.py:load_train_checkpoint": "PySlowFast's signature",
     "slowfast/datasets/loader.py:_batch_sampler": "a part of construct_loader",
     "slowfast/datasets/loader.py:_settings": "a part of construct_loader",
     "slowfast/datasets/loader.py:processes_here": "a part of construct_loader",

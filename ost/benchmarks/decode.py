@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from ost.benchmarks.clips import make_clips
 from ost.benchmarks.core import Report, Settings, importable, race
 from slowfast.datasets.reading.decoder import VideoReader
-from slowfast.datasets.sampling.dense import Dense
-from slowfast.datasets.sampling.rules import CENTER_CLIP, FrameRule
-from slowfast.datasets.sampling.segment import Segment
+from slowfast.datasets.sampling.rules import CENTER_CLIP, find_rule
 
 Reader = Callable[[str, np.ndarray], np.ndarray]
-# Older PyAV does not have the option.
-ONE_THREAD: dict[str, Any] = (
-    {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
-)
 SEEK_MARGIN = 1024  # ticks that PySlowFast seeks ahead of its window
 
 
@@ -49,20 +42,12 @@ def read_ours(path: str, indices: np.ndarray) -> np.ndarray:
         return reader.read(indices)
 
 
-def read_window(path: str, indices: np.ndarray, *, reuse: bool = False) -> np.ndarray:
+def read_window(path: str, indices: np.ndarray) -> np.ndarray:
     """PySlowFast's way: seek to the window, convert every frame of it, then pick.
 
     Its window reaches from the first to the last wanted frame and one beyond; it takes frame
     positions for ticks by the average frame length, as here.
-
-    Args:
-        path: the video.
-        indices: ascending.
-        reuse: convert all frames with one converter on one thread, which is faster than
-            PySlowFast's line: that makes a converter for each frame, and current PyAV threads for
-            each converter.
     """
-    converter = VideoReformatter()
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
@@ -77,11 +62,7 @@ def read_window(path: str, indices: np.ndarray, *, reuse: bool = False) -> np.nd
             kept.append(frame)
             if time > last:
                 break
-        if reuse:
-            kept = [converter.reformat(frame, format="rgb24", **ONE_THREAD) for frame in kept]
-        else:
-            kept = [frame.to_rgb() for frame in kept]
-        window = np.stack([frame.to_ndarray() for frame in kept])
+        window = np.stack([frame.to_rgb().to_ndarray() for frame in kept])
     return window[(indices - indices[0]).clip(0, len(window) - 1)]
 
 
@@ -92,32 +73,21 @@ def read_decord(path: str, indices: np.ndarray) -> np.ndarray:
     return reader.get_batch(indices.tolist()).asnumpy()
 
 
-def read_torchcodec(path: str, indices: np.ndarray, *, seek_mode: str = "exact") -> np.ndarray:
-    """Read with torchcodec; "exact" lists the packets first, as ours does."""
+def read_torchcodec(path: str, indices: np.ndarray) -> np.ndarray:
+    """Read with torchcodec, which lists the packets first, as ours does."""
     decoders = importlib.import_module("torchcodec.decoders")
-    decoder = decoders.VideoDecoder(
-        path, seek_mode=seek_mode, dimension_order="NHWC", num_ffmpeg_threads=1
-    )
+    decoder = decoders.VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1)
     return decoder.get_frames_at(indices=indices.tolist()).data.numpy()
 
 
 def contenders(report: Report) -> dict[str, Reader]:
     """Return the ways to read that work here; ours first."""
     found: dict[str, Reader] = {"ours": read_ours, "PySlowFast's way": read_window}
-    found["its window, one converter"] = partial(read_window, reuse=True)
     if importable(report, "decord"):
         found["decord"] = read_decord
     if importable(report, "torchcodec.decoders"):
         found["torchcodec (exact)"] = read_torchcodec
-        # It then computes positions from the stated frame rate.
-        found["torchcodec (approximate)"] = partial(read_torchcodec, seek_mode="approximate")
     return found
-
-
-def rules(frames: int, span: int) -> dict[str, FrameRule]:
-    """Return the two usual ways to choose frames: a dense clip, and one frame of each part."""
-    dense = Dense(num_frames=frames, sampling_rate=max(1, span // frames))
-    return {"dense": dense, "segment": Segment(num_frames=frames)}
 
 
 def difference(frames: np.ndarray, expected: np.ndarray) -> str:
@@ -139,29 +109,19 @@ def run(args: argparse.Namespace, settings: Settings) -> Report:
         clips = {Path(name).name: Path(name) for name in args.files} or make_clips(
             Path(folder), args.gops, seconds=args.seconds, size=tuple(args.size)
         )
-        for name, path in clips.items():
+        cases = itertools.product(clips.items(), args.frames, ("dense", "segment"))
+        for (name, path), frames, kind in cases:
+            rate = {"sampling_rate": max(1, args.span // frames)} if kind == "dense" else {}
             with VideoReader(path) as reader:
-                timeline = reader.timeline
-            for frames in args.frames:
-                for kind, rule in rules(frames, args.span).items():
-                    indices = rule.clip(timeline, clip=CENTER_CLIP).indices
-                    case = f"{name}, {frames} frames, {kind}"
-                    _measure(report, settings, readers, case, str(path), indices)
+                rule = find_rule(kind, "")(num_frames=frames, **rate)
+                indices = rule.clip(reader.timeline, clip=CENTER_CLIP).indices
+            calls = {way: partial(read, str(path), indices) for way, read in readers.items()}
+            expected = calls["ours"]()
+            notes = {way: difference(call(), expected) for way, call in calls.items()}
+            found = race(calls, settings)
+            report.add(
+                f"{name}, {frames} frames, {kind}", found, (1, "clips"), notes | {"ours": ""}
+            )
     for other in list(readers)[1:]:
         report.summarize(other, goal=1 if other.startswith(("decord", "torchcodec")) else 3)
     return report
-
-
-def _measure(
-    report: Report,
-    settings: Settings,
-    readers: dict[str, Reader],
-    case: str,
-    path: str,
-    indices: np.ndarray,
-) -> None:
-    expected = read_ours(path, indices)
-    notes = {name: difference(read(path, indices), expected) for name, read in readers.items()}
-    notes["ours"] = ""
-    calls = {name: partial(read, path, indices) for name, read in readers.items()}
-    report.add(case, race(calls, settings), items=1, unit="clips", notes=notes)

@@ -50,19 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, default=8, help="frames of a video")
     add("--classes", type=int, default=400)
     add("--descriptors", type=int, default=4, help="descriptors of a class and kind")
+    help_text = "inference: classes of the published loop, the rest is extrapolated (0 = all)"
+    add("--published-classes", type=int, default=20, help=help_text)
     add("--cfg", dest="cfg_files", nargs="+", default=[], metavar="FILE", help="layered YAML files")
     add("--opts", nargs=argparse.REMAINDER, default=[], help="options over --cfg; must come last")
-
-
-def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of inference."""
-    add_arguments(parser)
-    parser.add_argument(
-        "--published-classes",
-        type=int,
-        default=20,
-        help="classes whose texts the published loop encodes; the rest is extrapolated (0 = all)",
-    )
 
 
 def set_up(args: argparse.Namespace, settings: Settings) -> Bench:
@@ -128,7 +119,7 @@ def published_scores(video_BTD: Tensor, features: dict[str, Tensor], number: int
         text_KND = text_MD.float().unflatten(0, (-1, number))
         video = video_BTD.float()
         similarity = torch.einsum("btd,knd->bktn", video, text_KND)
-        plan, _ = dense_loop((1 - similarity).flatten(0, 1).contiguous(), copy=True)
+        plan, _ = dense_loop((1 - similarity).flatten(0, 1).contiguous())
         transported = (plan.view_as(similarity) * similarity).sum(dim=(-2, -1))
         total = total + transported + video.mean(dim=1) @ text_KND.mean(dim=1).mT
     return 0.5 * 100 * total
@@ -145,7 +136,7 @@ def run_inference(args: argparse.Namespace, settings: Settings) -> Report:
     shown |= {"device": settings.device, "bf16": settings.amp}
     report = Report("inference", shown | {"threads": torch.get_num_threads()})
     with torch.inference_mode(), settings.autocast():
-        first = timed(lambda: model(bench.video_BCTHW), settings.device)
+        first = timed(lambda: model(bench.video_BCTHW))
         random_text = normalize(torch.randn(args.classes, bench.clip.visual(_one(bench)).shape[1]))
         random_text = random_text.to(bench.video_BCTHW.device)
         calls: dict[str, Callable[[], Any]] = {
@@ -164,7 +155,7 @@ def run_inference(args: argparse.Namespace, settings: Settings) -> Report:
         PUBLISHED: f"sum of its parts: image tower, {median(text_seconds):.1f} s of texts"
         f"{part_note}, {1e3 * solver:.0f} ms of solver",
     }
-    report.add("one batch", rounds, items=args.batch, unit="videos", notes=notes)
+    report.add("one batch", rounds, (args.batch, "videos"), notes)
     report.notes.append(f"OST's head (cosines, solver, scores) takes {1e3 * head:.1f} ms of ours")
     report.summarize(PUBLISHED, goal=10)
     report.summarize(FLOOR, goal=0.97)
@@ -208,7 +199,7 @@ def run_train_step(args: argparse.Namespace, settings: Settings) -> Report:
     shown |= {"device": settings.device, "bf16": settings.amp, "repeats": settings.repeats}
     report = Report("train-step", shown | {"threads": torch.get_num_threads()})
     rounds = race(calls, settings)
-    report.add("forward, backward, AdamW", rounds, items=args.batch, unit="videos")
+    report.add("forward, backward, AdamW", rounds, (args.batch, "videos"))
     ratio = next(row.ratio for row in report.rows if row.ratio is not None)
     report.notes.append(f"an OST step takes {1 / ratio:.3f}x a step with class names (goal 1.04x)")
     return report

@@ -86,6 +86,6 @@ def run(args: argparse.Namespace, settings: Settings) -> Report:
     report = Report("text", shown | {"repeats": settings.repeats})
     case = f"{len(ids)} texts of {float(lengths.mean()):.1f} tokens, longest {int(lengths.max())}"
     notes = {name: f"unit features within {gap:.0e} of open_clip's" for name, gap in gaps.items()}
-    report.add(case, race(calls, settings), items=len(ids), unit="texts", notes=notes)
+    report.add(case, race(calls, settings), (len(ids), "texts"), notes)
     report.summarize("ours, padded", goal=4)
     return report

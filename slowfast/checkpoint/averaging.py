@@ -6,7 +6,7 @@ OST (section 3.5, after MAXI) and Open-VCLIP; stochastic weight averaging.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -18,10 +18,7 @@ from slowfast.utils.logging import get_logger
 logger = get_logger(__name__)
 
 State = Mapping[str, Tensor]
-# Each scheme gives the weight of every source from its epoch; they are normalised afterwards.
-SCHEMES: dict[str, Callable[[Sequence[int]], list[float]]] = {
-    "uniform": lambda epochs: [1.0] * len(epochs),
-}
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms
 
 
 def mix(
@@ -32,10 +29,11 @@ def mix(
     only_original: Literal["refuse", "keep"] = "refuse",
     only_finetuned: Literal["refuse", "keep"] = "refuse",
 ) -> dict[str, Tensor]:
-    """Return ratio x original + (1 - ratio) x fine-tuned, tensor by tensor.
+    """Return ratio x original + (1 - ratio) x fine-tuned of every parameter.
 
     OST tests zero-shot with ``ratio_original`` 0.2: one fifth original CLIP, four fifths tuned.
-    Integer and bool tensors are taken from the fine-tuned side, with a note where they differ.
+    Buffers, which are batch norms' statistics and whatever is not floating-point, are the
+    original's, as the published code has it; with a ratio of 0 everything is the fine-tuned side's.
 
     Args:
         original: weights before fine-tuning.
@@ -65,23 +63,16 @@ def mix(
             )
         alone.update((key, side[key]) for key in extra)
     common = [key for key in finetuned if key in original]
+    buffers = [k for k in common if k.endswith(STATISTICS) or not finetuned[k].is_floating_point()]
     pair = [{key: side[key] for key in common} for side in (original, finetuned)]
+    if ratio_original > 0 and buffers:
+        logger.info(
+            f"{len(common) - len(buffers)} parameters are mixed, {len(buffers)} buffers "
+            f"({_some(buffers)}) keep the original's values"
+        )
+        pair[1].update((key, original[key].to(finetuned[key].dtype)) for key in buffers)
     mixed = average(pair, [ratio_original, 1 - ratio_original])
     return {key: mixed[key] if key in mixed else alone[key] for key in (*finetuned, *alone)}
-
-
-def weights_of(scheme: str, epochs: Sequence[int]) -> list[float]:
-    """Return the weight of each epoch under a scheme of ``SCHEMES``; they sum to 1.
-
-    >>> weights_of("uniform", [3, 4, 7, 9])
-    [0.25, 0.25, 0.25, 0.25]
-    """
-    if scheme not in SCHEMES:
-        raise UsageError(f"averaging scheme {scheme!r}: choose one of {', '.join(SCHEMES)}")
-    if not epochs:
-        raise UsageError("nothing to average: no file was given or left")
-    weights = SCHEMES[scheme](epochs)
-    return [weight / sum(weights) for weight in weights]
 
 
 def average(states: Iterable[State], weights: Sequence[float]) -> dict[str, Tensor]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -163,8 +163,10 @@ class Checkpointer:
             path.unlink(missing_ok=True)
 
 
-def write_atomically(content: Any, target: Path) -> None:
-    """``torch.save`` to ``target`` so that it appears whole or not at all.
+def write_atomically(
+    content: Any, target: Path, write: Callable[[Any, BinaryIO], object] = torch.save
+) -> None:
+    """``write`` to ``target`` so that it appears whole or not at all.
 
     Raises:
         SlowFastError: the file system refuses, in one line; nothing is left behind.
@@ -173,7 +175,7 @@ def write_atomically(content: Any, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            torch.save(content, file)
+            write(content, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

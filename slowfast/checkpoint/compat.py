@@ -13,6 +13,7 @@ from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.checkpoint.load import load_weights
 from slowfast.checkpoint.reader import read_checkpoint
 from slowfast.errors import UsageError
+from slowfast.utils.misc import is_due
 
 
 def make_checkpoint_dir(path_to_job: str) -> str:
@@ -59,6 +60,48 @@ def save_checkpoint(
     return str(Checkpointer(path_to_job).save(state, epoch=epoch + 1))
 
 
+def is_checkpoint_epoch(cfg: Any, cur_epoch: int, multigrid_schedule: None = None) -> bool:
+    """Return whether the epoch of index ``cur_epoch`` is saved: every CHECKPOINT_PERIOD, the last.
+
+    ``multigrid_schedule`` is PySlowFast's third argument; only None is known here.
+
+    Raises:
+        UsageError: a multigrid schedule.
+    """
+    if multigrid_schedule is not None:
+        raise UsageError("multigrid schedules are out of scope: give is_checkpoint_epoch no third")
+    return is_due(cur_epoch, cfg.TRAIN.CHECKPOINT_PERIOD, cfg.SOLVER.MAX_EPOCH)
+
+
+def load_train_checkpoint(
+    cfg: Any, model: nn.Module, optimizer: Optimizer, scaler: Any = None
+) -> int:
+    """Return the index of the epoch to begin with, after loading what the config says.
+
+    With TRAIN.AUTO_RESUME the newest checkpoint of OUTPUT_DIR, whole (one within an epoch begins
+    that epoch again); else the weights, and nothing else, of TRAIN.CHECKPOINT_FILE_PATH; else
+    nothing, 0.
+
+    Raises:
+        UsageError: a file does not fit the model, or has no state to go on from.
+    """
+    train = cfg.TRAIN
+    if train.AUTO_RESUME and has_checkpoint(cfg.OUTPUT_DIR, cfg.TASK):
+        newest = get_last_checkpoint(cfg.OUTPUT_DIR, cfg.TASK)
+        load_weights(model, newest)
+        return _restore(newest, optimizer, scaler) + 1
+    if train.CHECKPOINT_FILE_PATH:
+        load_weights(
+            model,
+            train.CHECKPOINT_FILE_PATH,
+            kind=train.CHECKPOINT_TYPE,
+            pretrained=bool(cfg.CLIP.PRETRAINED),
+            clear_name_patterns=train.CHECKPOINT_CLEAR_NAME_PATTERN,
+            inflate=train.CHECKPOINT_INFLATE,
+        )
+    return 0
+
+
 def load_checkpoint(  # noqa: PLR0913 - PySlowFast's signature
     path_to_checkpoint: str,
     model: nn.Module,
@@ -91,12 +134,17 @@ def load_checkpoint(  # noqa: PLR0913 - PySlowFast's signature
         clear_name_patterns=clear_name_pattern,
         inflate=inflation,
     )
-    extra = read_checkpoint(path_to_checkpoint).extra
-    if epoch_reset or "epoch" not in extra:
+    return -1 if epoch_reset else _restore(path_to_checkpoint, optimizer, scaler)
+
+
+def _restore(path: str, optimizer: Optimizer | None, scaler: Any) -> int:
+    """Load the states beside the weights; returns the epoch's index, or -1 without one."""
+    extra = read_checkpoint(path).extra
+    if "epoch" not in extra:
         return -1
     for part, name in ((optimizer, "optimizer_state"), (scaler, "scaler_state")):
         if part is not None and name not in extra:
-            raise UsageError(f"{path_to_checkpoint}: has an epoch but no {name} to go on from")
+            raise UsageError(f"{path}: has an epoch but no {name} to go on from")
         if part is not None:
             part.load_state_dict(extra[name])
     return int(extra["epoch"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,6 @@ from slowfast.utils.logging import get_logger
 logger = get_logger(__name__)
 
 MIN_SHARE = 0.5  # of the model's tensors, below which a lenient load is refused as well
-POSITIONS = "visual.positional_embedding"
 # A batch norm's count of batches, which some exports leave out. As in torch, its absence does no
 # harm: it is read only by norms without a momentum.
 COUNTERS = ("*.num_batches_tracked",)
@@ -43,7 +41,7 @@ class LoadReport:
 
     ``kept``: absent from this kind of file by design, so that the model's pretrained value stays,
     and batch counts of batch norms that the file left out.
-    ``surplus``: the model has no such key. ``resized``: interpolated or inflated to fit.
+    ``surplus``: the model has no such key. ``inflated``: repeated along time to fit.
     """
 
     path: str
@@ -55,7 +53,7 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     surplus: list[str] = field(default_factory=list)
     misfit: list[Misfit] = field(default_factory=list)
-    resized: list[str] = field(default_factory=list)
+    inflated: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -64,7 +62,7 @@ class LoadReport:
 
     def __str__(self) -> str:
         counts = [f"{len(self.matched)} matched", f"{len(self.renamed)} renamed"]
-        for name in ("dropped", "kept", "resized", "missing", "surplus", "misfit"):
+        for name in ("dropped", "kept", "inflated", "missing", "surplus", "misfit"):
             if keys := getattr(self, name):
                 counts.append(f"{len(keys)} {name} ({_some(keys)})")
         return f"{self.kind} weights of {self.path}: {', '.join(counts)}"
@@ -79,7 +77,6 @@ def load_weights(
     pretrained: bool = False,
     clear_name_patterns: Sequence[str] = (),
     inflate: bool = False,
-    interpolate_positions: bool = False,
 ) -> LoadReport:
     """Load a file of any known system into ``model``, which may be wrapped (DDP, compile).
 
@@ -98,7 +95,6 @@ def load_weights(
             text tower).
         clear_name_patterns: substrings to remove from the file's keys.
         inflate: repeat 2-D convolution weights along time where the model's are 3-D.
-        interpolate_positions: resize the image tower's position embedding to another grid.
 
     Raises:
         UsageError: unreadable file; keys, shapes or marks of a setting do not fit; fewer than half
@@ -112,7 +108,7 @@ def load_weights(
         if isinstance(value, Tensor)
     }
     report = LoadReport(str(path), adapted.kind, renamed=adapted.renamed, dropped=adapted.dropped)
-    fitting = _compare(adapted, own, report, inflate, interpolate_positions)
+    fitting = _compare(adapted, own, report, inflate)
     spared = (*COUNTERS, *(adapted.absent if pretrained else ()))
     report.kept = [key for key in report.missing if matches(key, spared)]
     report.missing = [key for key in report.missing if key not in report.kept]
@@ -155,27 +151,8 @@ def inflate_weight(weight: Tensor, frames: int) -> Tensor:
     return weight.unsqueeze(2).expand(-1, -1, frames, -1, -1) / frames
 
 
-def interpolate_grid(positions: Tensor, tokens: int) -> Tensor:
-    """Resize position embeddings (1 + g * g, D) to (tokens, D), bicubically; the class token stays.
-
-    Raises:
-        UsageError: either grid is not square.
-    """
-    old, new = math.isqrt(len(positions) - 1), math.isqrt(tokens - 1)
-    if old * old != len(positions) - 1 or new * new != tokens - 1:
-        raise UsageError(
-            f"position embeddings of {len(positions)} tokens cannot become {tokens}: the image "
-            "patches must form a square in both"
-        )
-    grid = positions[1:].T.reshape(1, -1, old, old)
-    resized = nn.functional.interpolate(
-        grid, size=(new, new), mode="bicubic", antialias=True, align_corners=False
-    )
-    return torch.cat([positions[:1], resized.flatten(2)[0].T])
-
-
 def _compare(
-    adapted: Adapted, own: Mapping[str, Tensor], report: LoadReport, inflate: bool, resize: bool
+    adapted: Adapted, own: Mapping[str, Tensor], report: LoadReport, inflate: bool
 ) -> dict[str, Tensor]:
     """Sort all keys into ``report`` and return the tensors that fit."""
     fitting = {}
@@ -187,25 +164,17 @@ def _compare(
         if given.numel() == target.numel() == 1:
             given = given.reshape(target.shape)  # a number, as a scalar or as a vector of one
         tensor = given
-        if given.shape != target.shape:
-            tensor = _resize(key, given, target, inflate, resize)
+        if inflate and given.dim() == 4 and target.dim() == 5:
+            tensor = inflate_weight(given, target.shape[2])
         if tensor.shape != target.shape:
             report.misfit.append(Misfit(key, tuple(given.shape), tuple(target.shape)))
             continue
         if tensor is not given:
-            report.resized.append(key)
+            report.inflated.append(key)
         fitting[key] = tensor
         report.matched.append(key)
     report.surplus = [key for key in adapted.state if key not in own]
     return fitting
-
-
-def _resize(key: str, tensor: Tensor, target: Tensor, inflate: bool, resize: bool) -> Tensor:
-    if inflate and tensor.dim() == 4 and target.dim() == 5:
-        return inflate_weight(tensor, target.shape[2])
-    if resize and key.endswith(POSITIONS) and tensor.shape[1:] == target.shape[1:]:
-        return interpolate_grid(tensor, len(target))
-    return tensor
 
 
 def _refuse_unfit(report: LoadReport, absent: Sequence[str]) -> None:

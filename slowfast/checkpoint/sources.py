@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import slowfast
 from slowfast.checkpoint.adapters import Adapted, adapt
 from slowfast.checkpoint.checkpointer import write_atomically
 from slowfast.checkpoint.reader import read_checkpoint
-from slowfast.errors import SlowFastError, UsageError
+from slowfast.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,5 @@ def write_bare(target: Path, state: Mapping[str, Tensor]) -> None:
     if target.suffix != ".safetensors":
         write_atomically(dict(state), target)
         return
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        raise SlowFastError(f"{target}: not saved: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+    write_atomically(tensors, target, lambda content, file: file.write(save(content)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from slowfast.checkpoint.adapters.rules import matches
@@ -23,21 +22,24 @@ def load_test_weights(cfg: Any, model: nn.Module) -> str:
     In this order: TEST.CHECKPOINT_FILE_PATH, the newest checkpoint of OUTPUT_DIR,
     TRAIN.CHECKPOINT_FILE_PATH, and what the model was built with if that is a pretrained CLIP and
     nothing else.
-    With TEST.CLIP_RATIO r every parameter of CLIP becomes r x original + (1 - r) x loaded, where
-    the original is what the model was just built with (Open-VCLIP's patching; OST uses 0.2). What
-    an encoder adds to CLIP's modules has no original and stays as loaded.
+    With TEST.CLIP_RATIO r CLIP becomes what ``mix`` makes of what the model was just built with,
+    the original, and what is loaded (Open-VCLIP's patching; OST uses 0.2). What an encoder adds to
+    CLIP's modules has no original and stays as loaded.
 
     Raises:
         UsageError: there are no weights, they do not fit, or a ratio without CLIP.PRETRAINED.
     """
     check_ratio(cfg)
     ratio, pretrained = cfg.TEST.CLIP_RATIO, cfg.CLIP.PRETRAINED
-    original = {name: value.detach().clone() for name, value in model.named_parameters()}
+    original = {name: value.clone() for name, value in _clip_state(model).items()} if ratio else {}
     source = _load(cfg, model)
     if source is None:
         return _untrained(cfg, model)
     if ratio > 0:
-        _mix_original(model, original, ratio)
+        tuned = _clip_state(model)
+        mixed = mix(original=original, finetuned=tuned, ratio_original=ratio)
+        for name, value in tuned.items():
+            value.copy_(mixed[name])
         source = f"{source} x {1 - ratio:g} + {pretrained} x {ratio:g}"
     logger.info(f"testing the weights of {source}")
     return source
@@ -116,17 +118,11 @@ def _not_of_clip(model: nn.Module) -> list[str]:
     ]
 
 
-def _mix_original(model: nn.Module, original: dict[str, Tensor], ratio: float) -> None:
-    """Mix in place, parameters only; see ``load_test_weights``."""
+def _clip_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return CLIP's own parameters and buffers, without what an encoder adds; they are live."""
     added = getattr(getattr(model, "encoder", None), "added", ())
-    own = {
+    return {
         name: value
-        for name, value in model.named_parameters()
-        if name.startswith("clip.") and not matches(name, added)
+        for name, value in model.state_dict().items()
+        if name.startswith("clip.") and not matches(name, added) and isinstance(value, Tensor)
     }
-    base = {name: original[name] for name in own}
-    tuned = {name: value.detach() for name, value in own.items()}
-    mixed = mix(original=base, finetuned=tuned, ratio_original=ratio)
-    with torch.no_grad():
-        for name, value in own.items():
-            value.copy_(mixed[name])

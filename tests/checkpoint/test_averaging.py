@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slowfast.checkpoint.averaging import average, mix, weights_of
+from slowfast.checkpoint.averaging import average, mix
 from slowfast.errors import UsageError
 
 RATIOS = st.floats(0, 1)
@@ -61,7 +61,7 @@ def test_mixing_equals_is_the_identity_and_sides_are_symmetric(ratio, seed):
 def test_uniform_averages_in_float64():
     values = [1e8, 1.0, -1e8, 3.0]
     states = [{"w": torch.tensor([value])} for value in values]
-    mean = average(states, weights_of("uniform", range(4)))
+    mean = average(states, [0.25] * 4)
     assert mean["w"].item() == 1.0, "in float32 the small values vanish beside the large ones"
     assert mean["w"].dtype == torch.float32
 
@@ -74,13 +74,25 @@ def test_types_are_the_finetuned_sides():
     assert [mixed[key].dtype for key in "wnf"] == [torch.float16, torch.int64, torch.bool]
 
 
-def test_differing_counters_are_the_finetuned_sides_and_said(caplog):
-    original, finetuned = state(0, n=torch.tensor(3)), state(1, n=torch.tensor(8))
-    with caplog.at_level(logging.WARNING):
+def test_buffers_are_the_originals_and_it_is_said(caplog):
+    original = state(0, n=torch.tensor(3), **{"bn.running_mean": torch.tensor([1.0])})
+    finetuned = state(1, n=torch.tensor(8), **{"bn.running_mean": torch.tensor([5.0])})
+    with caplog.at_level(logging.INFO):
         mixed = mix(original=original, finetuned=finetuned, ratio_original=0.5)
-    assert mixed["n"].item() == 8
+    assert mixed["n"].item() == 3
+    assert mixed["bn.running_mean"].item() == 1.0
+    assert "2 parameters are mixed, 2 buffers (n, bn.running_mean) keep the original" in caplog.text
     mixed["n"] += 1
-    assert finetuned["n"].item() == 8, "the result shares no memory with its sources"
+    assert original["n"].item() == 3, "the result shares no memory with its sources"
+    tuned_alone = mix(original=original, finetuned=finetuned, ratio_original=0.0)
+    assert all(torch.equal(tuned_alone[key], value) for key, value in finetuned.items())
+
+
+def test_differing_counters_of_an_average_are_the_last_ones_and_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        mean = average([state(0, n=torch.tensor(3)), state(1, n=torch.tensor(8))], [0.5, 0.5])
+    assert mean["n"].item() == 8
+    assert "1 tensors that are not floating-point differ" in caplog.text
 
 
 def test_one_sided_keys():
@@ -118,10 +130,3 @@ def test_mismatches_are_refused_by_name(other, message):
 def test_ratios_outside(ratio):
     with pytest.raises(UsageError, match="expected 0"):
         mix(original=state(0), finetuned=state(1), ratio_original=ratio)
-
-
-def test_schemes():
-    with pytest.raises(UsageError, match="choose one of uniform"):
-        weights_of("swa2", [1])
-    with pytest.raises(UsageError, match="nothing to average"):
-        weights_of("uniform", [])

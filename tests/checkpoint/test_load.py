@@ -9,7 +9,6 @@ from torch import nn
 from slowfast.checkpoint.load import (
     clear_names,
     inflate_weight,
-    interpolate_grid,
     load_weights,
 )
 from slowfast.errors import UsageError
@@ -143,24 +142,10 @@ def test_no_epoch_or_optimizer_comes_along(tmp_path):
     assert load_weights(Holder(), save(tmp_path / "x.pyth", content)).clean
 
 
-def test_positions_are_interpolated_only_on_request(tmp_path):
-    path = save(tmp_path / "x.pth", weights.ours())
-    big = Holder(image_size=64)
-    with pytest.raises(UsageError, match=r"positional_embedding is \(5, 32\)"):
-        load_weights(big, path)
-    report = load_weights(big, path, interpolate_positions=True)
-    assert report.resized == ["clip.visual.positional_embedding"]
-    grid = torch.cat([torch.zeros(1, 3), torch.ones(16, 3)])
-    torch.testing.assert_close(interpolate_grid(grid, 50), torch.cat([grid[:1], torch.ones(49, 3)]))
-    torch.testing.assert_close(interpolate_grid(grid, 17), grid)
-    with pytest.raises(UsageError, match="must form a square"):
-        interpolate_grid(grid, 12)
-
-
 def test_inflation_keeps_the_answer_to_a_still_video(tmp_path):
     flat, deep = nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, (4, 3, 3))
     report = load_weights(deep, save(tmp_path / "x.pth", flat.state_dict()), inflate=True)
-    assert report.resized == ["weight"]
+    assert report.inflated == ["weight"]
     image = torch.randn(1, 2, 5, 5)
     video = image.unsqueeze(2).expand(-1, -1, 4, -1, -1)
     torch.testing.assert_close(deep(video).squeeze(2), flat(image))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+import weight_average_tool
 from slowfast.engine.weights import load_test_weights
 from slowfast.errors import UsageError
+from slowfast.models.clip.build import build_clip
 
 
 class Towers(nn.Module):
@@ -135,3 +138,40 @@ def test_a_ratio_without_an_original_is_refused(tmp_path):
     cfg = make_cfg(tmp_path, test=save(tmp_path / "a.pth", 1.0), ratio=0.2)
     with pytest.raises(UsageError, match="TEST.CLIP_RATIO is 0.2, but CLIP.PRETRAINED is empty"):
         load_test_weights(cfg, Towers())
+
+
+def save_clip_with_batch_norm(folder, seed):
+    """A residual tower of open_clip, whose batch norms have seen something, saved as ours."""
+    vision = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    arch = folder / "tiny_resnet.json"
+    arch.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
+    torch.manual_seed(seed)
+    model = nn.Module()
+    model.clip = build_clip(str(arch))
+    for name, buffer in model.clip.named_buffers():
+        if "running" in name:
+            buffer.uniform_(0.5, 2)
+    path = folder / f"{seed}.pyth"
+    torch.save({"model_state": model.state_dict()}, path)
+    return model, path
+
+
+def test_the_ratio_and_the_averaging_tool_make_the_same_weights_of_a_batch_norm(tmp_path, caplog):
+    original, before = save_clip_with_batch_norm(tmp_path, 1)
+    _, tuned = save_clip_with_batch_norm(tmp_path, 2)
+    words = ["mix", str(before), str(tuned), "--ratio", "0.2", "-o", str(tmp_path / "mixed.pyth")]
+    assert weight_average_tool.main(words) == 0
+    expected = torch.load(tmp_path / "mixed.pyth", weights_only=True)["model_state"]
+    cfg = make_cfg(tmp_path, test=tuned, pretrained=str(before), ratio=0.2)
+    with caplog.at_level("INFO"):
+        load_test_weights(cfg, original)
+    found = original.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    sides = [torch.load(path, weights_only=True)["model_state"] for path in (before, tuned)]
+    statistic, weight = "clip.visual.bn1.running_mean", "clip.visual.bn1.weight"
+    assert torch.equal(found[statistic], sides[0][statistic])
+    assert not torch.equal(found[statistic], sides[1][statistic])
+    torch.testing.assert_close(found[weight], 0.2 * sides[0][weight] + 0.8 * sides[1][weight])
+    assert "keep the original's values" in caplog.text

@@ -1,14 +1,18 @@
 """The optimal descriptor solver against POT, hand-worked cases and recorded plans."""
 
+import shutil
+
 import numpy as np
 import ot
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from slowfast.errors import UsageError
 from slowfast.ops import sinkhorn as module
+from slowfast.ops.similarity import cosines, normalize, transported_score
 from slowfast.ops.sinkhorn import SinkhornError, sinkhorn
 
 
@@ -87,18 +91,20 @@ def test_logarithms_and_plain_numbers_agree(monkeypatch):
 
 def test_one_row_or_one_column_gives_the_uniform_plan_in_two_rounds():
     for shape in ((4, 1, 5), (4, 6, 1), (4, 1, 1)):
-        plan, iterations, _ = sinkhorn(costs(*shape))
-        torch.testing.assert_close(plan, torch.full(shape, 1 / (shape[1] * shape[2])))
+        cost = costs(*shape, dtype=torch.float64)  # float32 rounds r, up to 1e8, by whole numbers
+        plan, iterations, _ = sinkhorn(cost)
+        torch.testing.assert_close(plan.float(), torch.full(shape, 1 / (shape[1] * shape[2])))
         assert (iterations <= 2).all()
 
 
-def test_a_plan_is_the_same_bits_in_any_company():
+def test_a_plan_is_the_same_bits_in_any_company(monkeypatch):
     cost = costs(4, 11, 8, 4)
     cost[2, 3] *= 40  # one pair needs logarithms
     cost[3, 1] = 0.3 + 0.01 * cost[3, 1]  # one stops early
     whole = sinkhorn(cost)
-    for chunk in (1, 3, 11, 30):
-        for mine, other in zip(sinkhorn(cost, chunk=chunk), whole, strict=True):
+    for entries in (1, 96, 352, 960):
+        monkeypatch.setitem(module.BLOCK_ELEMENTS, "cpu", entries)
+        for mine, other in zip(sinkhorn(cost), whole, strict=True):
             assert torch.equal(mine, other)
     for i, j in ((0, 0), (2, 3), (3, 1), (1, 10)):
         for mine, other in zip(sinkhorn(cost[i, j]), whole, strict=True):
@@ -205,7 +211,7 @@ def test_broken_costs_name_their_pairs(value):
     cost = costs(3, 4, 5, 2)
     cost[1, 2, 0, 0] = cost[2, 0, 4, 1] = value
     with pytest.raises(SinkhornError, match="2 of 12 pairs") as caught:
-        sinkhorn(cost, chunk=2)
+        sinkhorn(cost)
     assert caught.value.pairs == [6, 8]
 
 
@@ -227,6 +233,134 @@ def test_wrong_usage_is_refused(change, message):
         sinkhorn(torch.zeros(3))
 
 
+def spread_costs(*pairs, rows=8, columns=4, seed=0):
+    """Costs between 0 and a bound that differs from pair to pair: 2 to 100 iterations."""
+    generator = torch.Generator().manual_seed(seed)
+    bound = 2 * torch.rand(*pairs, 1, 1, generator=generator) ** 2
+    return bound * torch.rand(*pairs, rows, columns, generator=generator)
+
+
+def assert_same(one, other):
+    for mine, yours in zip(one, other, strict=True):
+        assert torch.equal(mine, yours)
+
+
+def test_neither_packing_nor_rare_looks_change_a_pair(monkeypatch):
+    cost = spread_costs(3, 50)
+    whole = sinkhorn(cost)
+    assert whole.iterations.unique().numel() > 8, "pairs must stop at many different times"
+    for pack_above, look_every in ((0, 1), (0, 8), (10**9, 5), (10**9, 1000)):
+        monkeypatch.setattr(module, "PACK_ABOVE", pack_above)
+        monkeypatch.setitem(module.LOOK_EVERY, "cpu", look_every)
+        assert_same(sinkhorn(cost), whole)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 34), st.integers(1, 9), st.integers(1, 40), st.integers(0, 999))
+def test_bits_do_not_depend_on_the_other_pairs(rows, columns, pairs, seed):
+    cost = spread_costs(pairs, rows=rows, columns=columns, seed=seed)
+    whole = sinkhorn(cost)
+    some = torch.randperm(pairs, generator=torch.Generator().manual_seed(seed))[:7]
+    assert_same(sinkhorn(cost[some]), (field[some] for field in whole))
+    alone = int(some[0])
+    assert_same(sinkhorn(cost[alone]), (field[alone] for field in whole))
+
+
+def test_most_iterations_end_every_pair():
+    result = sinkhorn(0.5 + spread_costs(40, rows=30), max_iter=3, tolerance=0)
+    assert (result.iterations == 3).all()
+    assert (result.error > 0).all()
+
+
+@pytest.mark.parametrize("rule", ["pair", "batch"])
+def test_threads_give_the_same_plans(rule):
+    cost = spread_costs(90, 200)
+    one = sinkhorn(cost, stop_rule=rule)
+    torch.set_num_threads(2)
+    try:
+        two = sinkhorn(cost, stop_rule=rule)
+    finally:
+        torch.set_num_threads(1)
+    if rule == "pair":
+        assert_same(one, two)
+    torch.testing.assert_close(one.plan, two.plan)
+
+
+def test_inference_mode():
+    cost = spread_costs(4, 10)
+    with torch.inference_mode():
+        inside = sinkhorn(cost.clone()).plan
+    assert torch.equal(inside, sinkhorn(cost).plan)
+
+
+class CountsLooks(TorchDispatchMode):
+    """Counts the operators that wait for a device to tell the host something."""
+
+    LOOKS = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function.name().split("::")[1].split(".")[0] in self.LOOKS
+        return function(*args, **(kwargs or {}))
+
+
+def looks(cost, **settings):
+    operator = module._sinkhorn._init_fn  # its plain body, inside which modes can see
+    rule = (settings.get("max_iter", 100), settings.get("tolerance", 0.0), False)
+    with CountsLooks() as seen:
+        operator(cost, None, None, 0.1, *rule)
+    return seen.count
+
+
+def test_the_host_looks_at_a_device_once_in_eight_iterations(monkeypatch):
+    cost = spread_costs(5, 30)
+    on_cpu = looks(cost)
+    monkeypatch.delitem(module.LOOK_EVERY, "cpu")
+    assert looks(cost) <= 2 + 100 // 8
+    assert on_cpu > 5 * looks(cost)
+    assert looks(cost, max_iter=7) <= 2
+
+
+def transported(video, text):
+    similarity = cosines(video, text)
+    plan, iterations, _ = sinkhorn(1 - similarity)
+    return transported_score(similarity, plan), iterations
+
+
+# Without a compiler for C++ the last of them cannot run.
+BACKENDS = ["eager", "aot_eager", *(["inductor"] if shutil.which("c++") else [])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_whole_graph_holds_the_solver_for_any_sizes(backend):
+    torch._dynamo.reset()
+    compiled = torch.compile(transported, fullgraph=True, dynamic=True, backend=backend)
+    for videos, frames, classes, descriptors in ((3, 8, 5, 4), (2, 6, 7, 3)):
+        text = normalize(torch.randn(classes, descriptors, 16))
+        mine = normalize(torch.randn(videos, frames, 16)).requires_grad_()
+        other = mine.detach().clone().requires_grad_()
+        expected, iterations = transported(mine, text)
+        found, count = compiled(other, text)
+        torch.testing.assert_close(found, expected)
+        assert torch.equal(count, iterations)
+        expected.sum().backward()
+        found.sum().backward()
+        torch.testing.assert_close(other.grad, mine.grad)
+    with pytest.raises(SinkhornError, match="14 of 14 pairs"):
+        compiled(other.detach() * float("nan"), text)
+
+
+def test_the_operator_keeps_its_contract_with_torch():
+    cost = spread_costs(2, 3).permute(1, 0, 2, 3)
+    torch.library.opcheck(module._sinkhorn, (cost, None, None, 0.1, 100, 0.01, False))
+    rows = torch.full((8,), 1 / 8)
+    torch.library.opcheck(module._sinkhorn, (cost.double(), rows, None, 0.1, 9, 0.01, True))
+
+
 def test_no_pairs_at_all():
     plan, iterations, error = sinkhorn(torch.zeros(0, 4, 3, 2))
     assert plan.shape == (0, 4, 3, 2)
@@ -234,10 +368,11 @@ def test_no_pairs_at_all():
 
 
 @pytest.mark.gpu
-def test_the_same_plans_on_the_device():
+def test_the_same_plans_on_the_device(monkeypatch):
     cost = costs(5, 40, 16, 4)
     cost[0, 0] *= 40
-    plan, iterations, _ = sinkhorn(cost.cuda(), chunk=64)
+    monkeypatch.setitem(module.BLOCK_ELEMENTS, "cuda", 64 * 64)
+    plan, iterations, _ = sinkhorn(cost.cuda())
     expected = sinkhorn(cost)
     torch.testing.assert_close(plan.cpu(), expected.plan, atol=1e-6, rtol=1e-4)
     assert (iterations.cpu() - expected.iterations).abs().max() <= 1

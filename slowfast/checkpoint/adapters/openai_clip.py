@@ -6,11 +6,11 @@ them under ``text.``. No tensor is transposed: projections are width x joint in 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 
-from slowfast.checkpoint.adapters.rules import Adapter, rename
+from slowfast.checkpoint.adapters.rules import Adapter, begin, rename
 
 TEXT_PARTS = (
     "transformer.",
@@ -37,18 +37,15 @@ METADATA = (
 )
 
 
-def _is_flat(keys: Collection[str]) -> bool:
-    return any(k.startswith("visual.") for k in keys) and any(
-        k.startswith(TEXT_PARTS) for k in keys
-    )
-
-
-def _is_custom(keys: Collection[str]) -> bool:
-    return any(k.startswith("visual.") for k in keys) and any(k.startswith("text.") for k in keys)
-
-
-OPENAI_CLIP = Adapter("openai_clip", _is_flat, FLAT, METADATA)
-OPEN_CLIP = Adapter("open_clip", _is_custom, (*FLAT, ("text.", "clip.text.")), METADATA)
+OPENAI_CLIP = Adapter(
+    "openai_clip", lambda keys: begin(keys, "visual.", TEXT_PARTS), FLAT, METADATA
+)
+OPEN_CLIP = Adapter(
+    "open_clip",
+    lambda keys: begin(keys, "visual.", "text."),
+    (*FLAT, ("text.", "clip.text.")),
+    METADATA,
+)
 
 UNFLAT = tuple((new, old) for old, new in FLAT)
 UNCUSTOM = (("clip.", ""),)

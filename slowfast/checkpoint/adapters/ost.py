@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from slowfast.checkpoint.adapters.rules import Adapter
+from slowfast.checkpoint.adapters.rules import Adapter, begin
 
 RENAMES = (
     ("image_encoder.", "clip.visual."),
@@ -16,13 +16,7 @@ TOKEN_EMBEDDING = "text_encoder.token_embedding.weight"
 
 def has_towers(keys: Collection[str]) -> bool:
     """Return whether keys have the prefixes that the ViFi-CLIP line of code gives CLIP's towers."""
-    return any(k.startswith("image_encoder.") for k in keys) and any(
-        k.startswith("text_encoder.") for k in keys
-    )
+    return begin(keys, "image_encoder.", "text_encoder.")
 
 
-def _recognise(keys: Collection[str]) -> bool:
-    return has_towers(keys) and TOKEN_EMBEDDING in keys
-
-
-OST = Adapter("ost", _recognise, RENAMES)
+OST = Adapter("ost", lambda keys: has_towers(keys) and TOKEN_EMBEDDING in keys, RENAMES)

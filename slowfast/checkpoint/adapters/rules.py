@@ -89,6 +89,11 @@ def rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:
     return key
 
 
+def begin(keys: Collection[str], *starts: str | tuple[str, ...]) -> bool:
+    """Return whether, for each of ``starts``, some key begins with it (or with one of it)."""
+    return all(any(key.startswith(start) for key in keys) for start in starts)
+
+
 def matches(key: str, patterns: Iterable[str]) -> bool:
     """Return whether ``key`` fits any pattern (shell wildcards)."""
     return any(fnmatchcase(key, pattern) for pattern in patterns)

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from slowfast.checkpoint.adapters.rules import Adapter
-
-
-def _recognise(keys: Collection[str]) -> bool:
-    return any(key.startswith("clip.") for key in keys)
-
+from slowfast.checkpoint.adapters.rules import Adapter, begin
 
 OPTIONS = (
     ("encoder.trunk.*", "MODEL.ENCODER"),
@@ -20,4 +13,4 @@ SIZES = (
     ("encoder.trunk.*", "TRUNK.ARCH"),
     ("head.projection.*", "TEXT.CLASSES and TEXT.SUBSET"),
 )
-SLOWFAST = Adapter("slowfast", _recognise, (), options=OPTIONS, sizes=SIZES)
+SLOWFAST = Adapter("slowfast", lambda keys: begin(keys, "clip."), (), options=OPTIONS, sizes=SIZES)

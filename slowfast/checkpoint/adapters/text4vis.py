@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from slowfast.checkpoint.adapters.rules import Adapter
+from slowfast.checkpoint.adapters.rules import Adapter, begin
 
 RENAMES = (
     ("visual.", "clip.visual."),
@@ -27,7 +27,7 @@ def _recognise(keys: Collection[str]) -> bool:
     starts = tuple(old for old, _ in RENAMES)
     return (
         "logit_scale" in keys
-        and any(key.startswith("visual.") for key in keys)
+        and begin(keys, "visual.")
         and all(key.startswith(starts) for key in keys)
     )
 
