@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,19 +35,20 @@ def run(cfg: Any, init_method: str | None = None) -> dict[str, Any]:
 
 def run_phases(cfg: Any) -> dict[str, Any]:
     """Write what describes the run, then run its phases in this process; see ``run``."""
+    # Late: they begin with prepare_output, and a process that only launches needs none of them.
+    from slowfast.engine.figures import visualise
+    from slowfast.engine.test import test
+    from slowfast.engine.train import train
+
     prepare_output(cfg)
     log_ranks()
     board = cfg.TENSORBOARD
-    phases: list[tuple[str, bool, str]] = [
-        ("train", cfg.TRAIN.ENABLE, "slowfast.engine.train"),
-        ("test", cfg.TEST.ENABLE, "slowfast.engine.test"),
-        ("visualise", board.ENABLE and bool(board.PREDICTIONS_PATH), "slowfast.engine.figures"),
+    phases: list[tuple[str, bool, Callable[[Any], Any]]] = [
+        ("train", cfg.TRAIN.ENABLE, train),
+        ("test", cfg.TEST.ENABLE, test),
+        ("visualise", board.ENABLE and bool(board.PREDICTIONS_PATH), visualise),
     ]
-    results = {}
-    for name, enabled, module in phases:
-        if enabled:
-            phase: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
-            results[name] = phase(cfg)
+    results = {name: phase(cfg) for name, enabled, phase in phases if enabled}
     if not results:
         logger.warning("nothing to do: TRAIN.ENABLE and TEST.ENABLE are both False")
     return results

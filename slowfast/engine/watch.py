@@ -25,7 +25,7 @@ class _Pending(NamedTuple):
     loss: Tensor
     ready: torch.cuda.Event | None
     where: str
-    index: Tensor
+    ids: Tensor
 
 
 class LossWatch:
@@ -88,7 +88,7 @@ class LossWatch:
         self.recent.append(loss)
 
     def _stop(self, what: str, pending: _Pending) -> None:
-        videos = self.names(pending.index.tolist())
+        videos = self.names(pending.ids.tolist())
         raise LossError(
             f"{what} at {pending.where}; batch: {videos}; nothing was saved since the last "
             "checkpoint. Look at these videos, or lower SOLVER.BASE_LR, or clip gradients "
