@@ -292,29 +292,14 @@ class MViT(ClassicalModel):
             "head_dropout_rate": cfg.MODEL.DROPOUT_RATE,
             "head_num_classes": _build_num_classes(cfg),
         }
-        _require(cfg, OF_MVIT)
         models = import_networks("MODEL.MODEL_NAME MViT")
         create = models.vision_transformers.create_multiscale_vision_transformers
         undecayed = ("cls_token", "pos_embed") if own.ZERO_DECAY_POS_CLS else ()
         return {
-            "network": create_network(create, arguments, "MODEL.MODEL_NAME MViT"),
+            "network": _build_network(cfg, create, arguments, OF_MVIT),
             "activation": cfg.MODEL.HEAD_ACT,
             "undecayed": undecayed,
         }
-
-
-def _require(cfg: Any, built: Mapping[str, Any]) -> None:
-    """Refuse what pytorchvideo has no choice in."""
-    who = f"pytorchvideo, which builds MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME} here,"
-    for key, value in built.items():
-        found = reduce(getattr, key.split("."), cfg)
-        if found != value:
-            raise UsageError(f"{key} is {found!r}: {who} has {value!r} only")
-    if any(blocks for stage in cfg.NONLOCAL.LOCATION for blocks in stage):
-        raise UsageError(
-            f"NONLOCAL.LOCATION is {cfg.NONLOCAL.LOCATION}: {who} has no non-local blocks; leave "
-            "its lists empty"
-        )
 
 
 def _build_stages(cfg: Any, kind: str, pathway: int, pathways: int) -> dict[str, Any]:
@@ -351,6 +336,27 @@ def _build_num_classes(cfg: Any) -> int:
     return len(build_vocabulary(cfg)) if cfg.TEXT.CLASSES else cfg.MODEL.NUM_CLASSES
 
 
+def _build_network(
+    cfg: Any,
+    create: Callable[..., nn.Module],
+    arguments: Mapping[str, Any],
+    built: Mapping[str, Any],
+) -> Any:
+    """Return what ``create`` makes, unless the options ask for more than it can."""
+    name = f"MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME}"
+    who = f"pytorchvideo, which builds {name} here,"
+    for key, value in built.items():
+        found = reduce(getattr, key.split("."), cfg)
+        if found != value:
+            raise UsageError(f"{key} is {found!r}: {who} has {value!r} only")
+    if any(blocks for stage in cfg.NONLOCAL.LOCATION for blocks in stage):
+        raise UsageError(
+            f"NONLOCAL.LOCATION is {cfg.NONLOCAL.LOCATION}: {who} has no non-local blocks; leave "
+            "its lists empty"
+        )
+    return create_network(create, arguments, name)
+
+
 def _build_convolutions(
     cfg: Any,
     create: Callable[..., nn.Module],
@@ -358,16 +364,11 @@ def _build_convolutions(
     built: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return a convolutional network, with PySlowFast's initial weights, and its activation."""
-    _require(cfg, built)
-    network = create_network(
-        create,
-        {
-            **arguments,
-            "model_num_class": _build_num_classes(cfg),
-            "dropout_rate": cfg.MODEL.DROPOUT_RATE,
-        },
-        f"MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME}",
-    )
+    classifier = {
+        "model_num_class": _build_num_classes(cfg),
+        "dropout_rate": cfg.MODEL.DROPOUT_RATE,
+    }
+    network = _build_network(cfg, create, {**arguments, **classifier}, built)
     nn.init.normal_(network.blocks[-1].proj.weight, std=cfg.MODEL.FC_INIT_STD)
     for module in network.modules():
         # pytorchvideo leaves the last norm of each block at zero.

@@ -12,6 +12,7 @@ import yaml
 from torch import nn
 from torch.testing import assert_close
 
+from slowfast.checkpoint.load import load_weights
 from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode
 from slowfast.engine.test import test
@@ -268,6 +269,16 @@ def test_positions_and_class_token_are_decayed_unless_told(make_cfg, zero_decay)
     assert len(list(positions.parameters())) == 4
     for parameter in positions.parameters():
         assert (id(parameter) in decayed) is not zero_decay
+
+
+@pytest.mark.parametrize("name", ["SlowFast", "X3D", "MViT"])
+def test_pytorchvideos_released_files_load_by_their_type(tiny, tmp_path, name):
+    released, model = tiny(name), tiny(name)
+    for parameter in released.parameters():
+        nn.init.normal_(parameter)
+    torch.save({"model_state": released.network.state_dict()}, tmp_path / "released.pyth")
+    load_weights(model, tmp_path / "released.pyth", kind="pytorchvideo")
+    assert_close(model.state_dict(), released.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -189,15 +189,15 @@ def test_weights_of_another_trunk_are_refused(tmp_path):
     lost = cut_head(trunk)
     path = tmp_path / "released.pyth"
     torch.save({"model_state": other.state_dict()}, path)
-    with pytest.raises(UsageError, match="another TRUNK.ARCH: the file lacks blocks.0"):
+    with pytest.raises(UsageError, match='another TRUNK.ARCH: Missing key.* "blocks.0'):
         load_trunk(trunk, str(path), lost)
     state = {**trunk.state_dict(), "extra": torch.ones(1)}
     torch.save({"model_state": state}, path)
-    with pytest.raises(UsageError, match="has in vain extra"):
+    with pytest.raises(UsageError, match="Unexpected key.*extra"):
         load_trunk(trunk, str(path), lost)
     key = "blocks.0.norm.weight"
     torch.save({"model_state": {**trunk.state_dict(), key: torch.ones(3)}}, path)
-    with pytest.raises(UsageError, match=rf"does not fit: {key} is \(3,\) in the file"):
+    with pytest.raises(UsageError, match=rf"size mismatch for {key}: .*\[3\]. from checkpoint"):
         load_trunk(trunk, str(path), lost)
 
 

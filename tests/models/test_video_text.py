@@ -25,7 +25,7 @@ from slowfast.solver.optimizer import construct_optimizer
 from slowfast.structures import Encoded, VideoBatch
 from slowfast.text import tokenize
 
-OURS = [name for name in MODEL_REGISTRY.names() if hasattr(MODEL_REGISTRY.get(name), "from_cfg")]
+OURS = [name for name in MODEL_REGISTRY.names() if hasattr(MODEL_REGISTRY.get(name), "head_name")]
 HEADS = HEAD_REGISTRY.names()
 FRAMES = 6
 # Options under which an encoder is another one; those that stand here with none have no options.

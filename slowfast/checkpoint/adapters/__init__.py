@@ -8,6 +8,7 @@ from torch import Tensor
 
 from slowfast.checkpoint.adapters.openai_clip import OPEN_CLIP, OPENAI_CLIP
 from slowfast.checkpoint.adapters.ost import OST
+from slowfast.checkpoint.adapters.pytorchvideo import PYTORCHVIDEO
 from slowfast.checkpoint.adapters.rules import Adapted, Adapter, apply, strip_wrappers
 from slowfast.checkpoint.adapters.slowfast import SLOWFAST
 from slowfast.checkpoint.adapters.text4vis import TEXT4VIS
@@ -15,7 +16,8 @@ from slowfast.checkpoint.adapters.vifi_clip import VIFI_CLIP
 from slowfast.errors import UsageError
 
 # In the order in which they are tried; those of ``register_adapter`` come before them.
-ADAPTERS = {a.name: a for a in (SLOWFAST, OST, VIFI_CLIP, TEXT4VIS, OPENAI_CLIP, OPEN_CLIP)}
+_OURS = (SLOWFAST, OST, VIFI_CLIP, TEXT4VIS, OPENAI_CLIP, OPEN_CLIP, PYTORCHVIDEO)
+ADAPTERS = {adapter.name: adapter for adapter in _OURS}
 AUTO = ("auto", "pytorch", "")
 
 __all__ = ["ADAPTERS", "Adapted", "Adapter", "adapt", "check_kind", "recognise", "register_adapter"]

@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +28,7 @@ from slowfast.models.video_networks import create_network, import_networks
 from slowfast.structures import Encoded
 
 logger = logging.getLogger(__name__)
+MESSAGE_WIDTH = 300
 # Networks of pytorchvideo's hub that take one clip B x 3 x T x H x W. The others take two pathways
 # (slowfast_*), boxes (*_detection) or single images (mvit_base_16).
 HUB_ARCHS = (
@@ -152,22 +154,15 @@ def load_trunk(trunk: nn.Module, path: str, lost: set[str]) -> None:
     Raises:
         UsageError: unreadable file, or weights of another network.
     """
-    state, own = read_checkpoint(path).state, trunk.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    surplus = [key for key in state if key not in own and key not in lost]
-    misfit = [
-        f"{key} is {tuple(state[key].shape)} in the file and {tuple(own[key].shape)} in the model"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    for word, keys in (("lacks", missing), ("has in vain", surplus), ("does not fit:", misfit)):
-        if keys:
-            raise UsageError(
-                f"TRUNK.PRETRAINED {path}: these are weights of another TRUNK.ARCH: the file "
-                f"{word} {', '.join(keys[:3])}{f' and {len(keys) - 3} more' * (len(keys) > 3)}"
-            )
-    kept = {key: tensor for key, tensor in state.items() if key in own}
-    trunk.load_state_dict(kept, strict=False)
+    state = read_checkpoint(path).state
+    kept = {key: tensor for key, tensor in state.items() if key not in lost}
+    try:
+        trunk.load_state_dict(kept)
+    except RuntimeError as error:
+        reason = shorten(" ".join(str(error).splitlines()[1:]), MESSAGE_WIDTH)
+        raise UsageError(
+            f"TRUNK.PRETRAINED {path}: these are weights of another TRUNK.ARCH: {reason}"
+        ) from None
     logger.info("%s: %d tensors read, %d of its head left", path, len(kept), len(state) - len(kept))
 
 
