@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from slowfast.datasets.reading.packet_scan import UNREADABLE
+from slowfast.datasets.reading.packet_scan import OPEN, UNREADABLE
 from slowfast.errors import DecodeError
 from slowfast.utils.progress import progress_line
 
@@ -83,7 +83,7 @@ def trim(cut: Cut) -> None:
 
 def _encode_file(cut: Cut, path: Path) -> int:
     try:
-        with av.open(cut.source, metadata_errors="replace") as source:
+        with av.open(cut.source, **OPEN) as source:
             return _encode(source, cut, path)
     except UNREADABLE as error:
         reason = str(getattr(error, "strerror", None) or error).splitlines()[0]

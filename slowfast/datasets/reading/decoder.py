@@ -18,7 +18,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from slowfast.datasets.reading import torchcodec as decoder_torchcodec
-from slowfast.datasets.reading.packet_scan import UNREADABLE, count_is_certain, scan_packets
+from slowfast.datasets.reading.packet_scan import OPEN, UNREADABLE, count_is_certain, scan_packets
 from slowfast.datasets.reading.seek_plan import SEEK_COST, PacketTable, Run, plan_runs
 from slowfast.datasets.reading.timeline import Clip, Timeline
 from slowfast.errors import DecodeError, UsageError
@@ -226,7 +226,7 @@ class VideoReader:
         # FFmpeg takes the word before a colon for a protocol.
         url = f"file:{self.path}" if ":" in self.path else self.path
         try:
-            container = av.open(url, metadata_errors="replace")
+            container = av.open(url, **OPEN)
         except UNREADABLE as error:
             raise DecodeError(self.path, f"not a video ({_reason(error)})") from error
         try:
