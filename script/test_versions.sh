@@ -67,10 +67,10 @@ say "$end versions"
 "$venv/bin/python" - <<'PYTHON'
 import platform
 from importlib.metadata import version
-print(f"{'Python':18}{platform.python_version()}")
+print(f"{'Python':24}{platform.python_version()}")
 for name in ("torch", "torchvision", "open_clip_torch", "av", "numpy", "transformers",
              "opencv-python-headless", "torchmetrics", "pytorchvideo"):
-    print(f"{name:18}{version(name)}")
+    print(f"{name:24}{version(name)}")
 PYTHON
 tail -n 1 "$venv/pytest.log"
 exit "$failed"

@@ -27,7 +27,6 @@ CFG_READERS = {
     "slowfast/datasets/loader.py:_settings": "a part of construct_loader",
     "slowfast/datasets/loader.py:processes_here": "a part of construct_loader",
     "slowfast/datasets/utils.py:pack_pathway_output": "PySlowFast's signature",
-    "slowfast/models/classical.py:_require": "a part of from_cfg and its siblings",
     "slowfast/models/heads/texts.py:_bank": "a part of build_vocabulary and its siblings",
     "slowfast/utils/distributed.py:init_distributed_training": "PySlowFast's signature",
     "slowfast/utils/misc.py:is_eval_epoch": "PySlowFast's signature, which people's loops call",

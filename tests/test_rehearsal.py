@@ -167,7 +167,9 @@ def test_vifi_clip(folder) -> None:
         assert rehearse(folder, *words) == 0
     found = results(folder / "runs/vificlip")
     assert len(found) == 9 + 1 + 2 + 1
-    tuned = {name for name, result in found.items() if result["trainable"] == "image"}
+    tuned = {
+        name for name, result in found.items() if result["options"].get("CLIP.TRAINABLE") == "image"
+    }
     assert tuned == {name for name in found if name.startswith("zero_shot/kinetics400_image/")}
     assert all(result["clip_ratio"] == 0 for result in found.values())
     assert all(result["num_videos_scored"] == 2 for name, result in found.items()

@@ -35,8 +35,9 @@ class _Batches(Sampler[list[int]]):
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[list[int]]:
+        # A generator: loaders with processes ask for an iterator twice and use the second.
         first, self._skipped = self._skipped, 0
-        return islice(self.batches(), first, None)
+        yield from islice(self.batches(), first, None)
 
 
 class TrainBatchSampler(_Batches):

@@ -23,7 +23,7 @@ RATES = ("SOLVER.BASE_LR", "SOLVER.WEIGHT_DECAY")
 
 
 @OPTIMIZER_REGISTRY.register(
-    name="sgd", options=(*RATES, "SOLVER.MOMENTUM", "SOLVER.DAMPENING", "SOLVER.NESTEROV")
+    names=["sgd"], options=(*RATES, "SOLVER.MOMENTUM", "SOLVER.DAMPENING", "SOLVER.NESTEROV")
 )
 def build_sgd(groups: list[dict[str, Any]], cfg: Any) -> torch.optim.Optimizer:
     """Return SGD with PySlowFast's options."""
@@ -55,7 +55,7 @@ for _name, _build in {
     "mt_adamw": partial(build_adam, kind=torch.optim.AdamW, foreach=True),
 }.items():
     OPTIMIZER_REGISTRY.register(
-        _build, name=_name, options=(*RATES, "SOLVER.BETAS", "SOLVER.EPSILON")
+        _build, names=[_name], options=(*RATES, "SOLVER.BETAS", "SOLVER.EPSILON")
     )
 
 

@@ -49,16 +49,20 @@ class Registry(_Registry):
             names: under which; its own if empty.
             marks: set as attributes on it, for a function that says something about itself.
 
+        An entry of ours whose ``replaceable`` is true gives way to people's own of its name, as
+        PySlowFast's users edit its networks under their names.
+
         Raises:
             UsageError: the name is taken.
         """
         if obj is None:
             return partial(self.register, names=names, **marks)
         for name in names or (obj.__name__,):
-            if name in self:
+            if name in self and not getattr(self.get(name), "replaceable", False):
                 raise UsageError(
                     f"{self._name} {name!r} is registered twice: rename one of the two"
                 )
+            self._obj_map.pop(name, None)
             self._do_register(name, obj)
         for mark, value in marks.items():
             setattr(obj, mark, value)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-import weight_average_tool
+from ost.cli import call
 from slowfast.engine.weights import load_test_weights
 from slowfast.errors import UsageError
 from slowfast.models.clip.build import build_clip
@@ -161,7 +161,7 @@ def test_the_ratio_and_the_averaging_tool_make_the_same_weights_of_a_batch_norm(
     original, before = save_clip_with_batch_norm(tmp_path, 1)
     _, tuned = save_clip_with_batch_norm(tmp_path, 2)
     words = ["mix", str(before), str(tuned), "--ratio", "0.2", "-o", str(tmp_path / "mixed.pyth")]
-    assert weight_average_tool.main(words) == 0
+    assert call("average", words) == 0
     expected = torch.load(tmp_path / "mixed.pyth", weights_only=True)["model_state"]
     cfg = make_cfg(tmp_path, test=tuned, pretrained=str(before), ratio=0.2)
     with caplog.at_level("INFO"):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import math
 
 import pytest
 import torch
-import yaml
 from torch import nn
 from torch.testing import assert_close
 
 from slowfast.checkpoint.load import load_weights
 from slowfast.config.load import load_cfg
-from slowfast.config.node import CfgNode
 from slowfast.engine.test import test
 from slowfast.engine.train import train
 from slowfast.errors import UsageError
@@ -115,54 +112,13 @@ TINY = {
 }
 
 
-# Until the tree itself holds PySlowFast's sections: its defaults, and what a file or option says.
-SECTIONS = """
-RESNET: {TRANS_FUNC: bottleneck_transform, NUM_GROUPS: 1, WIDTH_PER_GROUP: 64, STRIDE_1X1: false,
-  ZERO_INIT_FINAL_BN: false, ZERO_INIT_FINAL_CONV: false, DEPTH: 50,
-  NUM_BLOCK_TEMP_KERNEL: [[3], [4], [6], [3]], SPATIAL_STRIDES: [[1], [2], [2], [2]],
-  SPATIAL_DILATIONS: [[1], [1], [1], [1]]}
-X3D: {WIDTH_FACTOR: 1.0, DEPTH_FACTOR: 1.0, BOTTLENECK_FACTOR: 1.0, DIM_C5: 2048, DIM_C1: 12,
-  SCALE_RES2: false, BN_LIN5: false, CHANNELWISE_3x3x3: true}
-NONLOCAL: {LOCATION: [[[]], [[]], [[]], [[]]]}
-SLOWFAST: {BETA_INV: 8, ALPHA: 8, FUSION_CONV_CHANNEL_RATIO: 2, FUSION_KERNEL_SZ: 5}
-MVIT: {MODE: conv, POOL_FIRST: false, CLS_EMBED_ON: true, PATCH_KERNEL: [3, 7, 7],
-  PATCH_STRIDE: [2, 4, 4], PATCH_PADDING: [2, 4, 4], PATCH_2D: false, EMBED_DIM: 96, NUM_HEADS: 1,
-  MLP_RATIO: 4.0, QKV_BIAS: true, DROPPATH_RATE: 0.1, LAYER_SCALE_INIT_VALUE: 0.0, DEPTH: 16,
-  NORM: layernorm, DIM_MUL: [], HEAD_MUL: [], POOL_KV_STRIDE: [], POOL_KV_STRIDE_ADAPTIVE: null,
-  POOL_Q_STRIDE: [], POOL_KVQ_KERNEL: null, ZERO_DECAY_POS_CLS: true, NORM_STEM: false,
-  SEP_POS_EMBED: false, DROPOUT_RATE: 0.0, USE_ABS_POS: true, REL_POS_SPATIAL: false,
-  REL_POS_TEMPORAL: false, RESIDUAL_POOLING: false, DIM_MUL_IN_ATT: false, SEPARATE_QKV: false,
-  HEAD_INIT_SCALE: 1.0, USE_MEAN_POOLING: false, USE_FIXED_SINCOS_POS: false, REV: {ENABLE: false}}
-"""
-
-
-def with_sections(cfg, text, opts):
-    """Return a copy of ``cfg`` with those sections."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    sections, given = yaml.safe_load(SECTIONS), yaml.safe_load(text)
-    for name, values in sections.items():
-        values.update(given.get(name, {}))
-        for key, value in zip(opts[::2], opts[1::2]):
-            section, _, option = key.partition(".")
-            if section == name:
-                owner = values["REV"] if option.startswith("REV.") else values
-                owner[option.removeprefix("REV.")] = value
-        cfg[name] = CfgNode(values)
-    for key in ("PATCH_KERNEL", "PATCH_STRIDE", "PATCH_PADDING"):
-        if isinstance(cfg.MVIT[key], str):
-            cfg.MVIT[key] = ast.literal_eval(cfg.MVIT[key])
-    return cfg
-
-
 @pytest.fixture
 def make_cfg(tmp_path):
     """Return make(text, KEY, value, ...): the options of a YAML file of that text."""
 
     def make(text: str, *opts: object):
         (tmp_path / "network.yaml").write_text(text)
-        cfg = load_cfg([tmp_path / "network.yaml"], ["NUM_GPUS", 0, *opts], env={})
-        return cfg if hasattr(cfg, "RESNET") else with_sections(cfg, text, opts)
+        return load_cfg([tmp_path / "network.yaml"], ["NUM_GPUS", 0, *opts], env={})
 
     return make
 

@@ -62,7 +62,7 @@ def test_wrong_configurations(write, change, message):
 
 
 def test_unreadable_configurations(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere\.json: no such file"):
+    with pytest.raises(UsageError, match=r"nowhere\.json: no such model configuration"):
         build_clip(str(tmp_path / "nowhere.json"))
     (tmp_path / "a.json").write_text("[1")
     with pytest.raises(UsageError, match="not valid JSON"):

@@ -88,7 +88,7 @@ def test_an_optimizer_of_ones_own_is_a_class_or_a_builder(optimizers):
 
 def test_an_optimizer_that_breaks_the_contract_is_named(optimizers):
     optimizers.register(lambda groups, cfg: None, names=["forgetful"])
-    optimizers.register(lambda params: torch.optim.SGD(params, lr=1.0), name="short")
+    optimizers.register(lambda params: torch.optim.SGD(params, lr=1.0), names=["short"])
     expected = r"expected obj\(groups, cfg\) -> torch.optim.Optimizer"
     with pytest.raises(UsageError, match=f"OPTIMIZER <lambda> returned None; {expected}"):
         construct_optimizer(nn.Linear(2, 2), make_cfg("forgetful"))

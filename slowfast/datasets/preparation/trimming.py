@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from slowfast.datasets.reading.packet_scan import UNREADABLE, reason
+from slowfast.datasets.reading.packet_scan import OPEN, UNREADABLE, reason
 from slowfast.errors import DecodeError
 from slowfast.utils.progress import progress_line
 
@@ -82,7 +82,7 @@ def trim(cut: Cut) -> None:
 
 def _encode_file(cut: Cut, path: Path) -> int:
     try:
-        with av.open(cut.source, metadata_errors="replace") as source:
+        with av.open(cut.source, **OPEN) as source:
             return _encode(source, cut, path)
     except UNREADABLE as error:
         raise DecodeError(cut.source, f"cannot be cut ({reason(error)})") from error

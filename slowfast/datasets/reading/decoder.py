@@ -18,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 
 from slowfast.datasets.reading import torchcodec
 from slowfast.datasets.reading.packet_scan import (
+    OPEN,
     UNREADABLE,
     count_is_certain,
     reason,
@@ -181,7 +182,7 @@ class VideoReader(AbstractContextManager["VideoReader"]):
         # FFmpeg takes the word before a colon for a protocol.
         url = f"file:{self.path}" if ":" in self.path else self.path
         try:
-            container = av.open(url, metadata_errors="replace")
+            container = av.open(url, **OPEN)
         except UNREADABLE as error:
             raise DecodeError(self.path, f"not a video ({reason(error)})") from error
         try:

@@ -15,6 +15,10 @@ from slowfast.datasets.reading.seek_plan import PacketTable
 TIMED_FORMATS = {"mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "flv", "asf", "ogg", "nut"}
 # An MPEG-4 picture of this size is a placeholder that shows nothing (packed B-frames).
 PLACEHOLDER_BYTES = 8
+# Metadata that is no UTF-8 does not matter; PyAV has no such option from 19 on.
+OPEN: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 # What PyAV raises on damaged files: FFmpeg's own errors, and its bindings' where a number is off.
 UNREADABLE = (av.FFmpegError, IndexError, ValueError, OverflowError)
 # FFmpeg's AV_FIELD_UNKNOWN and AV_FIELD_PROGRESSIVE.

@@ -79,7 +79,7 @@ def build_tokenizer(config: Mapping[str, Any], *, trim: bool) -> Tokenizer:
         # Where the end is found as the largest id, another tokenizer's padding may be that.
         trim=trim and text.get("pool_type") == "eos",
         mode=text.get("tokenizer_mode") or "",
-        options=text.get("tokenizer_kwargs"),
+        options=text.get("tokenizer_kwargs") or {},
     )
 
 
