@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def report(args: argparse.Namespace) -> list[str]:
     """Print the table of all descriptor files and return the problems found."""
     folders = args.folders or _all_folders()
-    table = Table("data set", "kind", "N", "classes", "longest prompt, tokens", "problems")
+    heads = ("classes", "object named", "most tokens", "problems")
+    table = Table("data set", "kind", "N", *heads)
     if args.pretrained:
         table.add_column("density of names")
         table.add_column("density of descriptors")
@@ -61,7 +62,8 @@ def report(args: argparse.Namespace) -> list[str]:
             problems.append(f"{folder}: no descriptors")
         for file in files:
             problems += file.problems
-            row = [folder.name, file.kind, file.num, file.classes, file.longest, len(file.problems)]
+            row = [folder.name, file.kind, file.num, file.classes]
+            row += [file.named, file.longest, len(file.problems)]
             if args.pretrained and not file.problems:
                 row += densities(folder, file.path, file.kind, args.arch, args.pretrained)
             table.add_row(*map(str, row))

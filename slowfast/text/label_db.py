@@ -6,9 +6,10 @@ K classes, N descriptors of a class and kind.
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,14 +26,19 @@ FILE_NAME = re.compile(r"(spatial|temporal)_(\d+)\.json")
 
 
 class DescriptorFile(NamedTuple):
-    """What was found in one descriptor file; ``longest`` counts tokens inside the prompt."""
+    """What was found in one descriptor file.
+
+    ``longest`` counts tokens inside the prompt; ``named`` says of how many of the classes that have
+    an object a text names it ("88 of 89"), and is empty where that is not asked for.
+    """
 
     path: Path
     kind: str
     num: int
-    classes: int
-    longest: int
-    problems: list[str]
+    classes: int = 0
+    longest: int = 0
+    named: str = ""
+    problems: Sequence[str] = ()
 
 
 def check_classes(folder: Path) -> list[str]:
@@ -67,18 +73,21 @@ def check_descriptors(folder: Path, *, prompts: str = "ost") -> Iterator[Descrip
 
     Counts and joins by name (``load_descriptors``), at most 12 words of letters, no text twice in
     the file, no text that only repeats its class name, no prompt over 77 tokens, a README beside.
+    Of the sets of one kind, each stands within the next larger one, in the same order. With an
+    ``objects.json`` ({class: words of which one must stand in a spatial text}), that it is so.
     """
     vocabulary = load_classes(folder / "classes.csv")
-    for path in sorted((folder / "descriptors").glob("*.json")):
-        match = FILE_NAME.fullmatch(path.name)
-        if match is None:
-            yield DescriptorFile(path, "", 0, 0, 0, [f"{path}: expected <kind>_<N>.json"])
+    objects, wrong = _read_objects(folder / "objects.json", vocabulary)
+    smaller: dict[str, tuple[Path, Descriptors]] = {}
+    for path in sorted((folder / "descriptors").glob("*.json"), key=_kind_and_number):
+        kind, num = _kind_and_number(path)
+        if not num:
+            yield DescriptorFile(path, "", 0, problems=[f"{path}: expected <kind>_<N>.json"])
             continue
-        kind, num = match[1], int(match[2])
         try:
             descriptors = load_descriptors(path, vocabulary, kind=kind, num=num)
         except UsageError as error:
-            yield DescriptorFile(path, kind, num, 0, 0, [str(error)])
+            yield DescriptorFile(path, kind, num, problems=[str(error)])
             continue
         problems = [f"{path}: {p}" for p in _check_texts(vocabulary, descriptors)]
         if not (path.parent / "README.md").is_file():
@@ -86,7 +95,51 @@ def check_descriptors(folder: Path, *, prompts: str = "ost") -> Iterator[Descrip
         longest = _longest_prompt(vocabulary, descriptors, kind, prompts)
         if longest > CONTEXT_LENGTH:
             problems.append(f"{path}: a prompt of {longest} tokens, {CONTEXT_LENGTH} at most")
-        yield DescriptorFile(path, kind, num, len(vocabulary), longest, problems)
+        if kind in smaller:
+            within, texts = smaller[kind]
+            apart = [n for n, few, all_ in zip(vocabulary.names, texts, descriptors)
+                     if not _is_within(few, all_)]  # fmt: skip
+            if apart:
+                problems.append(f"{path}: does not hold {within.name} of {shorten(apart)} in order")
+        smaller[kind] = path, descriptors
+        named = ""
+        if kind == "spatial" and objects:
+            held = dict(zip(vocabulary.names, descriptors))
+            unnamed = [name for name, words in objects.items() if not _names(held[name], words)]
+            named = f"{len(objects) - len(unnamed)} of {len(objects)}"
+            if unnamed:
+                problems.append(f"{path}: no text names the object of {shorten(unnamed)}")
+        problems, wrong = [*wrong, *problems], []
+        yield DescriptorFile(path, kind, num, len(vocabulary), longest, named, problems)
+
+
+def _kind_and_number(path: Path) -> tuple[str, int]:
+    match = FILE_NAME.fullmatch(path.name)
+    return (match[1], int(match[2])) if match else (path.name, 0)
+
+
+def _read_objects(
+    path: Path, vocabulary: ClassVocabulary
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the words that name each class's object, and what is wrong with their file."""
+    if not path.is_file():
+        return {}, []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(found) - set(vocabulary.names))
+    if unknown:
+        return {}, [f"{path}: not among the classes: {shorten(unknown)}"]
+    return found, []
+
+
+def _names(texts: Sequence[str], words: Sequence[str]) -> bool:
+    pattern = "|".join(map(re.escape, words))
+    return any(re.search(rf"\b(?:{pattern})\b", text, re.IGNORECASE) for text in texts)
+
+
+def _is_within(few: Sequence[str], many: Sequence[str]) -> bool:
+    """Whether all of ``few`` stand in ``many``, in the same order."""
+    rest = iter(many)
+    return all(text in rest for text in few)
 
 
 def _check_texts(vocabulary: ClassVocabulary, descriptors: Descriptors) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,27 @@ def test_each_fault_is_named(folder: Path, change: dict[str, list[str]], message
     assert any(message in problem for problem in problems(folder)), problems(folder)
 
 
+def test_smaller_sets_stand_within_larger_ones_in_order(folder: Path) -> None:
+    four = {"kick": ["a goal", "a raised leg", "grass", "a ball"], "sit, slowly": ["a chair", "bent knees", "a table", "a lamp"]}  # fmt: skip  # noqa: E501
+    write(folder, four, "spatial_4.json")
+    assert problems(folder) == []
+    write(folder, {**four, "kick": ["a goal", "a ball", "grass", "a raised leg"]}, "spatial_4.json")
+    (problem,) = problems(folder)
+    assert "spatial_4.json: does not hold spatial_2.json of 'kick' in order" in problem
+
+
+def test_the_object_of_a_class_is_named_as_a_whole_word(folder: Path) -> None:
+    (folder / "objects.json").write_text(json.dumps({"kick": ["football", "ball"]}))
+    (file,) = check_descriptors(folder)
+    assert (file.named, list(file.problems)) == ("1 of 1", [])
+    write(folder, {**SPATIAL, "kick": ["a raised leg", "a balloon"]})
+    (file,) = check_descriptors(folder)
+    assert file.named == "0 of 1"
+    assert "no text names the object of 'kick'" in file.problems[0]
+    (folder / "objects.json").write_text(json.dumps({"run": ["shoe"]}))
+    assert any("objects.json: not among the classes: 'run'" in p for p in problems(folder))
+
+
 def test_a_prompt_that_is_too_long_is_named(folder: Path) -> None:
     long = "x" + "qxzkjwvbgh" * 30
     write(folder, {**SPATIAL, "kick": ["a ball", long]})
@@ -112,7 +134,8 @@ def test_what_is_shipped_is_sound(name: str) -> None:
     folder = ROOT / "label_db" / name
     assert check_classes(folder) == []
     files = list(check_descriptors(folder))
-    assert {(f.kind, f.num) for f in files} >= {("spatial", 4), ("temporal", 4)}
+    assert {(f.kind, f.num) for f in files} == set(product(("spatial", "temporal"), (2, 4, 8)))
+    assert all(f.named for f in files if f.kind == "spatial")
     assert [p for f in files for p in f.problems] == []
 
 
