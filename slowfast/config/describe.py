@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slowfast.config import merge
 from slowfast.config.defaults import get_cfg
+from slowfast.config.tree import leaves as leaves_of
 from slowfast.errors import UsageError
 
 
@@ -24,7 +24,7 @@ def options_of(cfg: Mapping[str, Any], part: Any) -> dict[str, Any]:
     Raises:
         UsageError: the part names one that does not exist.
     """
-    leaves = dict(merge.leaves(cfg))
+    leaves = dict(leaves_of(cfg))
     found: dict[str, Any] = {}
     names = getattr(part, "options", ())
     names = (names,) if isinstance(names, str) else names
@@ -48,7 +48,7 @@ def changed_words(options: Mapping[str, Any]) -> list[str]:
     >>> changed_words({"OST.MATCHING": "pooled", "OST.CONDITION": [], "OST.EPSILON": 0.1})
     ['matching pooled', 'condition none']
     """
-    defaults = dict(merge.leaves(get_cfg()))
+    defaults = dict(leaves_of(get_cfg()))
     return [
         f"{name.rpartition('.')[2].lower().replace('_', ' ')} {_text(value)}"
         for name, value in options.items()
