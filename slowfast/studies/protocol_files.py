@@ -13,7 +13,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.errors import DataError, UsageError
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.heads.build import HEAD_REGISTRY
-from slowfast.models.heads.texts import build_vocabulary, read_descriptors
+from slowfast.models.heads.texts import build_descriptors, build_vocabulary
 from slowfast.studies.protocol_request import Step
 
 
@@ -51,7 +51,7 @@ def _check_texts(cfg: Any, step: Step) -> None:
     head = cfg.MODEL.HEAD_NAME or getattr(model, "head_name", "")
     options = getattr(HEAD_REGISTRY.get(head), "options", ()) if head else ()
     if cfg.OST.MATCHING != "category" and {"TEXT.SPATIAL", "TEXT.TEMPORAL"} & set(options):
-        read_descriptors(cfg, vocabulary)
+        build_descriptors(cfg, vocabulary)
     elif any(key in step.settings for key in ("TEXT.SPATIAL", "TEXT.TEMPORAL")):
         raise UsageError(
             f"{cfg.MODEL.MODEL_NAME} reads no descriptors: leave --descriptors and OST.N out"

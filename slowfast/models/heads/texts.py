@@ -46,7 +46,7 @@ def build_category_bank(
     return _bank(cfg, clip, expand_names(get_prompts(templates), vocabulary))
 
 
-def read_descriptors(cfg: Any, vocabulary: ClassVocabulary) -> dict[str, Descriptors]:
+def build_descriptors(cfg: Any, vocabulary: ClassVocabulary) -> dict[str, Descriptors]:
     """Return the descriptors of each kind of ``OST.KINDS``, K x N, joined to the classes by name.
 
     A file may be about all of ``TEXT.CLASSES`` or some of them, those of ``vocabulary`` included.
@@ -65,7 +65,7 @@ def read_descriptors(cfg: Any, vocabulary: ClassVocabulary) -> dict[str, Descrip
 def build_descriptor_banks(
     cfg: Any, clip: CustomTextCLIP, vocabulary: ClassVocabulary, *, templates: str
 ) -> dict[str, TextBank]:
-    """Return what ``read_descriptors`` finds in the templates of each kind."""
+    """Return what ``build_descriptors`` finds in the templates of each kind."""
     prompts = get_prompts(templates)
     return {
         kind: _bank(
@@ -73,7 +73,7 @@ def build_descriptor_banks(
             clip,
             expand_descriptors(prompts, vocabulary, own, conditioned=kind in cfg.OST.CONDITION),
         )
-        for kind, own in read_descriptors(cfg, vocabulary).items()
+        for kind, own in build_descriptors(cfg, vocabulary).items()
     }
 
 
