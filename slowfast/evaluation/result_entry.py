@@ -167,7 +167,7 @@ def _descriptors(data: Mapping[str, Any]) -> str:
     That is the folder in which each data set has its own, as ``released`` of
     ``released/ucf101/spatial_4.json``.
     """
-    whose = {}
+    whose: dict[str, None] = {}
     for option in ("TEXT.SPATIAL", "TEXT.TEMPORAL"):
         if path := data.get("options", {}).get(option, ""):
             folders = Path(path).parts[:-1]
