@@ -19,6 +19,7 @@ from rich.table import Table
 from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
 from slowfast.text.label_db import check_classes, check_descriptors
+from slowfast.text.released import convert_released
 
 BENCHMARKS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200")
 
@@ -26,17 +27,29 @@ BENCHMARKS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activit
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(
-        prog="ost label-db", description=(__doc__ or "").splitlines()[0]
+        prog="ost label-db",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folders", nargs="*", type=Path, help="default: the six benchmarks")
     parser.add_argument("--arch", default="ViT-B-16-quickgelu", help="CLIP for the density")
     parser.add_argument("--pretrained", default="", help="its weights; empty = no density")
-    return parser.parse_args(argv)
+    parser.add_argument("--released", type=Path, metavar="OST", help="convert instead of checking")
+    parser.add_argument("--out", type=Path, help="folder of the converted files")
+    args = parser.parse_args(argv)
+    if bool(args.released) != bool(args.out):
+        raise UsageError("--released and --out need each other")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    problems = report(parse_args(argv))
+    args = parse_args(argv)
+    if args.released:
+        for path in convert_released(args.released, args.out, Path(resolve_path("label_db"))):
+            print(path)
+        return 0
+    problems = report(args)
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{len(problems)} problems")

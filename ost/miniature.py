@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slowfast.config.paths import SHIPPED
 from slowfast.datasets.demo_actions.miniature import LAYOUTS, Sizes, make_miniature
+from slowfast.text.released import write_released
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,6 +31,12 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="also write random weights of the CLIP of --arch there, in open_clip's form",
+    )
+    add(
+        "--released",
+        type=Path,
+        metavar="FOLDER",
+        help="also write our descriptors there, in the form of OST's repository",
     )
     add("--arch", type=Path, default=SHIPPED / "configs/demo/clip_tiny.json", metavar="JSON")
     return parser
@@ -60,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             seed=args.seed,
         )
         print(f"{args.folder / dataset}: {count} videos")
+    if args.released:
+        write_released(args.released, SHIPPED / "label_db")
+        print(f"{args.released}: descriptors")
     if args.clip:
         write_clip(args.clip, args.arch, args.seed)
         print(f"{args.clip}: random weights")

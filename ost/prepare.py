@@ -74,6 +74,9 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
     add("--trim", type=Path, metavar="FOLDER", help="cut labelled segments into files there")
     add("--trim-splits", nargs="+", choices=("train", "val"), default=("train",),
         help="whose segments (train)")  # fmt: skip
+    add("--trim-shortest", type=float, default=0.0, metavar="SECONDS",
+        help="leave out shorter segments; the published lists have none under 8 frames at 1 fps: 8 "
+        "(%(default)s)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

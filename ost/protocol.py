@@ -5,9 +5,11 @@
     ost protocol few_shot OST ucf101 --from runs/k400.pyth
     ost protocol base_to_novel ViFiCLIP ssv2
     ost protocol fully_supervised OSTText4Vis kinetics400_b32_f8
+    ost protocol zero_shot OST kinetics400 --descriptors texts/released -- OST.N 8
 
 The lists and videos of each data set are DATA_ROOT/<data set>/lists and .../videos, as
-ost prepare makes them. Words behind -- are overrides KEY VALUE for every step. A step
+ost prepare makes them. All lists, classes, descriptors and weights are opened and joined before the
+first step. Words behind -- are overrides KEY VALUE for every step. A step
 that is done is skipped; the same command goes on after a stop. See docs/protocols.md.
 """
 
@@ -29,6 +31,7 @@ from slowfast.studies.protocol import K600_LISTS, LABELS, PROTOCOLS, Request, St
 from slowfast.studies.records import read_record
 
 MARK = "step.json"
+OURS = "ours"
 Call = Callable[[Sequence[str]], int]
 
 
@@ -104,6 +107,13 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         choices=LABELS,
         help="published: HMDB-51's class names as the ViFi-CLIP line has them (%(default)s)",
     )
+    add(
+        "--descriptors",
+        default=OURS,
+        metavar="FOLDER",
+        help="texts: FOLDER/<data set>/{spatial,temporal}_<N>.json, N as -- OST.N says "
+        "(%(default)s: those of label_db; ost label-db --released makes a folder of OST's own)",
+    )
 
 
 def parse_request(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
@@ -122,20 +132,29 @@ def parse_request(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
         shots = tuple(int(text) for text in args.shots.split(",") if text)
     except ValueError:
         raise UsageError(f"SHOTS {args.shots!r}: expected a number, or several as 2,4,8") from None
+    texts = None if args.descriptors == OURS else Path(args.descriptors).absolute()
+    # The commands that are shown run from any folder.
     return args, Request(
         args.protocol,
         args.method,
         args.dataset,
-        args.data_root,
+        args.data_root.absolute(),
         shots,
         tuple(args.seeds),
-        start=args.start,
-        weights=args.weights,
+        start=_absolute(args.start),
+        weights=_absolute(args.weights),
         k600=args.k600,
         labels=args.labels,
-        overrides=tuple(words[cut + 1 :]),
-        output=args.output,
+        descriptors=texts,
+        overrides=tuple(map(_absolute, words[cut + 1 :])),
+        output=args.output.absolute(),
     )
+
+
+def _absolute(word: str) -> str:
+    """Return the whole path of a file that ``word`` names, any other word as it is."""
+    path = Path(word).expanduser()
+    return str(path.absolute()) if path.suffix and path.is_file() else word
 
 
 def summary_words(steps: Sequence[Step]) -> list[str]:
@@ -150,6 +169,17 @@ def is_done(step: Step) -> bool:
     """
     found = read_record(Path(step.output, MARK), step.identity())
     return bool(found and found["done"])
+
+
+def check_all(steps: Sequence[Step]) -> None:
+    """Open and join what the steps that are not done yet will read, before the first of them.
+
+    Raises UsageError, DataError with the title of the step whose file is missing or wrong.
+    """
+    # Late, so that --dry-run and mistakes answer at once.
+    from slowfast.studies.protocol_files import check_files
+
+    check_files([step for step in steps if not is_done(step)])
 
 
 def mark(step: Step, *, done: bool) -> None:
@@ -199,7 +229,7 @@ def run_steps(
         if finished and step.needs not in ran:
             say(leader, f"{title}: done before")
             continue
-        say(leader, f"{title}\n   {shlex.join([*launch, *step.words()])}")
+        say(leader, f"{title}\n   {shlex.join([*_interpreter(launch), *step.words()])}")
         if leader:
             mark(step, done=False)
         if code := call([*_interpreter(launch), *step.words()]):
@@ -211,8 +241,9 @@ def run_steps(
             mark(step, done=True)
     if not leader:
         return 0
-    say(leader, f"all steps are done\n   {shlex.join(['python', *summary_words(steps)])}")
-    return call([sys.executable, *summary_words(steps)])
+    words = [sys.executable, *summary_words(steps)]
+    say(leader, f"all steps are done\n   {shlex.join(words)}")
+    return call(words)
 
 
 def _interpreter(launch: Sequence[str]) -> list[str]:
@@ -239,9 +270,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     launch = shlex.split(args.launch)
     if args.dry_run:
         for step in steps:
-            print(shlex.join([*launch, *step.words()]))
-        print(shlex.join(["python", *summary_words(steps)]))
+            print(shlex.join([*_interpreter(launch), *step.words()]))
+        print(shlex.join([sys.executable, *summary_words(steps)]))
         return 0
     if args.fresh:
         forget(steps)
+    check_all(steps)
     return run_steps(steps, launch=launch)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ost.protocol import Call, call_process, parse_request, run_steps
+from ost.protocol import Call, call_process, check_all, parse_request, run_steps
 from slowfast.errors import UsageError
 from slowfast.studies.protocol import plan
 
@@ -83,6 +83,7 @@ class ProtocolJob:
         place = JobEnvironment()
         launch = torchrun_words(self.nodes, self.gpus, place.hostnames[0], place.job_id)
         steps = plan(parse_request(self.words)[1])
+        check_all(steps)
         code = run_steps(steps, launch=launch, call=self.call, leader=place.global_rank == 0)
         if code:
             raise RuntimeError(f"a step ended with exit code {code}; its log is above")

@@ -4,11 +4,13 @@ Every step is the command that the scripts run; only starting a new Python for e
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from ost import cli, miniature, prepare, protocol
+from ost import cli, label_db, miniature, prepare, protocol
+from slowfast.errors import DataError, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -48,7 +50,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("rehearsal")
     data, clip = root / "data", root / "clip.pt"
     sizes = ["--classes", "2", "--train", "2", "--test", "1"]
-    arch = ["--clip", str(clip), "--arch", TINY["CLIP.ARCH"]]
+    arch = ["--clip", str(clip), "--arch", TINY["CLIP.ARCH"], "--released", str(root / "OST")]
     assert miniature.main([str(data), *PREPARED, *sizes, *arch]) == 0
     for dataset, more in PREPARED.items():
         places = ["--annotations", "annotations", "--videos", "videos", "--out", "lists"]
@@ -56,6 +58,9 @@ def folder(tmp_path_factory):
         more = [*more, str(data / dataset / "segments")] if "--trim" in more else more
         quiet = ["--partial", "--progress", "none", "--workers", "1"]
         assert prepare.main([dataset, *places, *quiet, *more]) == 0
+    assert label_db.main(["--released", str(root / "OST"), "--out", str(root / "released")]) == 0
+    for dataset in PREPARED:
+        shutil.copytree(ROOT / "label_db" / dataset / "descriptors", root / "own" / dataset)
     return root
 
 
@@ -66,7 +71,9 @@ def rehearse(folder: Path, *words: str, **more: str) -> int:
     places = ["--data-root", str(folder / "data"), "--output", str(folder / "runs")]
     overrides = ["--", *tiny, "CLIP.PRETRAINED", str(folder / "clip.pt")]
     _, request = protocol.parse_request([*words, *places, *overrides])
-    return protocol.run_steps(protocol.plan(request), call=call_here)
+    steps = protocol.plan(request)
+    protocol.check_all(steps)
+    return protocol.run_steps(steps, call=call_here)
 
 
 def results(folder: Path) -> dict[str, dict]:
@@ -77,9 +84,17 @@ def results(folder: Path) -> dict[str, dict]:
     }
 
 
-def test_zero_shot(folder, capsys) -> None:
-    assert rehearse(folder, "zero_shot", "OST", "kinetics400") == 0
-    found = results(folder / "runs/ost/zero_shot")
+@pytest.fixture(params=["", "released", "own"], ids=["ours", "released", "own"])
+def texts(request, folder):
+    """Return the name of a folder of descriptors, empty for ours, and the words that ask for it."""
+    name = request.param
+    return name, ["--descriptors", str(folder / name)] if name else []
+
+
+def test_zero_shot(folder, capsys, texts) -> None:
+    assert rehearse(folder, "zero_shot", "OST", "kinetics400", *texts[1]) == 0
+    found = results(folder / "runs/ost/zero_shot" / texts[0])
+    found = {name: found[name] for name in found if name.count("/") == 1}  # of these texts
     assert list(found) == [
         f"{dataset}/split{i}" for dataset in ("hmdb51", "kinetics600", "ucf101") for i in (1, 2, 3)
     ]
@@ -87,6 +102,8 @@ def test_zero_shot(folder, capsys) -> None:
         assert (result["num_videos_scored"], result["failed"]) == (2, []), name
         assert result["protocol"] == "zero_shot"
         assert result["split"] == name[-1]
+        files = {Path(result["options"][f"TEXT.{kind}"]) for kind in ("SPATIAL", "TEMPORAL")}
+        assert {(texts[0] or "label_db") in file.parts for file in files} == {True}
         # The original CLIP has its share in every test, of the weights of the one training.
         assert result["weights"].endswith(f"x 0.8 + {folder / 'clip.pt'} x 0.2")
         assert "kinetics400/checkpoints/checkpoint_epoch_00001.pyth" in result["weights"]
@@ -95,17 +112,17 @@ def test_zero_shot(folder, capsys) -> None:
         assert word in table
 
 
-def test_few_shot(folder, capsys) -> None:
-    assert rehearse(folder, "few_shot", "OST", "hmdb51", "2") == 0
-    (result,) = results(folder / "runs/ost/few_shot").values()
+def test_few_shot(folder, capsys, texts) -> None:
+    assert rehearse(folder, "few_shot", "OST", "hmdb51", "2", *texts[1]) == 0
+    (result,) = results(folder / "runs/ost/few_shot" / texts[0] / "hmdb51").values()
     assert (result["split"], result["num_videos_scored"]) == ("2shot_seed1", 2)
     assert " x " not in result["weights"]  # no share of the original CLIP
     assert "few_shot" in capsys.readouterr().out
 
 
-def test_base_to_novel(folder, capsys) -> None:
-    assert rehearse(folder, "base_to_novel", "OST", "ucf101", "2", "1", "2") == 0
-    found = results(folder / "runs/ost/base_to_novel/ucf101")
+def test_base_to_novel(folder, capsys, texts) -> None:
+    assert rehearse(folder, "base_to_novel", "OST", "ucf101", "2", "1", "2", *texts[1]) == 0
+    found = results(folder / "runs/ost/base_to_novel" / texts[0] / "ucf101")
     assert list(found) == [
         f"2shot_seed{seed}/{part}" for seed in (1, 2) for part in ("base", "novel")
     ]
@@ -119,13 +136,13 @@ def test_base_to_novel(folder, capsys) -> None:
     assert "ucf101" in table
 
 
-def test_fully_supervised(folder, capsys) -> None:
-    assert rehearse(folder, "fully_supervised", "OST", "ssv2") == 0
-    (result,) = results(folder / "runs/ost/fully_supervised").values()
+def test_fully_supervised(folder, capsys, texts) -> None:
+    assert rehearse(folder, "fully_supervised", "OST", "ssv2", *texts[1]) == 0
+    (result,) = results(folder / "runs/ost/fully_supervised" / texts[0] / "ssv2").values()
     assert result["num_videos_scored"] == 2
     assert "ssv2" in capsys.readouterr().out
     # A second call finds everything done.
-    assert rehearse(folder, "fully_supervised", "OST", "ssv2") == 0
+    assert rehearse(folder, "fully_supervised", "OST", "ssv2", *texts[1]) == 0
     assert "done before" in capsys.readouterr().out
 
 
@@ -208,3 +225,42 @@ def test_ost_on_text4vis(folder, capsys) -> None:
     assert list(found) == ["kinetics400_b32_f8", "ssv2_b16_f8_contrastive"]
     assert {result["num_videos_scored"] for result in found.values()} == {2}
     assert "OST on Text4Vis" in capsys.readouterr().out
+
+
+# ---- what a later step would miss ----
+
+
+@pytest.mark.parametrize(
+    ("broken", "text", "message"),
+    [
+        ("data/hmdb51/lists/test_split3.csv", None, "hmdb51, split 3.*no such list of videos"),
+        ("data/ucf101/lists/test_split1.csv", "x.avi 101\n", "ucf101, split 1.*label 101 is out"),
+        ("own/ucf101/spatial_4.json", '{"0": ["a", "b", "c", "d"]}', "ucf101, split 1.*spatial"),
+        ("clip.pyth", "no weights", "--weights|clip.pyth"),
+    ],
+)
+def test_every_file_is_opened_before_the_first_step(
+    folder, tmp_path, broken, text, message
+) -> None:
+    """A protocol of ten epochs does not find out at their end."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("runs", "videos", "annotations"))
+    for dataset in PREPARED:
+        (copy / "data" / dataset / "videos").symlink_to(folder / "data" / dataset / "videos")
+    if text is None:
+        (copy / broken).unlink()
+    else:
+        (copy / broken).write_text(text)
+    more = ["--weights", str(copy / broken)] if broken.endswith("pyth") else []
+    with pytest.raises((UsageError, DataError), match=message) as error:
+        rehearse(copy, "zero_shot", "OST", "kinetics400", "--descriptors", str(copy / "own"), *more)
+    assert "\n" not in str(error.value)
+    assert not (copy / "runs").exists()
+
+
+def test_a_method_without_descriptors_takes_none(folder) -> None:
+    words = ["few_shot", "CLIP", "hmdb51", "--descriptors", str(folder / "own")]
+    with pytest.raises(
+        UsageError, match="CLIP reads no descriptors: leave --descriptors and OST.N out"
+    ):
+        rehearse(folder, *words)

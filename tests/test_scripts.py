@@ -290,11 +290,11 @@ def test_dry_run_shows_the_commands_of_the_whole_protocol(ready, name) -> None:
     *steps, table = done.stdout.splitlines()
     assert len(steps) == count
     for step in steps:
-        assert step.startswith(f"python -m ost run --cfg configs/OST/{name}/")
+        assert step.startswith(f"{sys.executable} -m ost run --cfg configs/OST/{name}/")
         assert " --opts DATA.PATH_TO_DATA_DIR /data/" in step
         assert step.endswith(" NUM_GPUS 8")
     assert f"--cfg configs/OST/{name}/{dataset}.yaml" in steps[0]
-    assert table.startswith(f"python -m ost summarize runs/ost/{name}/")
+    assert table.startswith(f"{sys.executable} -m ost summarize {ROOT}/runs/ost/{name}/")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,8 @@ def test_other_methods_have_the_same_commands(ready, method, name, dataset, coun
     *steps, table = done.stdout.splitlines()
     assert len(steps) == count
     assert all(f"--cfg configs/{method}/{name}/" in step for step in steps)
-    assert table.startswith(f"python -m ost summarize runs/{method.lower()}/{name}/")
+    folder = f"{ROOT}/runs/{method.lower()}/{name}/"
+    assert table.startswith(f"{sys.executable} -m ost summarize {folder}")
 
 
 def test_a_launcher_stands_in_front_of_every_step(ready) -> None:

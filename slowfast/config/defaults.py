@@ -16,7 +16,7 @@ _C = CfgNode()
 
 # ---- the run ----
 _C.TASK = ""  # prefix of checkpoint names
-_C.NUM_GPUS = 1  # processes of this machine, one for each GPU; 0 = one process on the CPU
+_C.NUM_GPUS = -1  # GPUs of this machine, a process each; 0 = the CPU, -1 = all, or the CPU
 _C.NUM_SHARDS = 1  # machines
 _C.SHARD_ID = 0  # index of this machine
 _C.OUTPUT_DIR = "runs/default"  # everything that a run writes goes here

@@ -41,13 +41,14 @@ class LaunchFacts:
 def launch_facts(
     env: Mapping[str, str] | None = None,
     *,
-    num_gpus: int = 1,
+    num_gpus: int = -1,
     num_shards: int = 1,
     shard_id: int = 0,
 ) -> LaunchFacts:
     """Return how this process was started, from ``env`` (default: the process's) and the config.
 
-    torchrun's variables come before Slurm's, and those before the config. A Slurm step whose tasks
+    torchrun's variables come before Slurm's, and those before the config. ``num_gpus`` -1, not yet
+    counted, stands for one process here. A Slurm step whose tasks
     are whole machines (``num_shards`` of them, each with several GPUs) spawns on each of them.
 
     Raises:

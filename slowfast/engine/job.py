@@ -14,6 +14,7 @@ from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.transforms.mixup import MixUp
 from slowfast.engine.batches import as_batch
 from slowfast.engine.figures import open_writer
+from slowfast.engine.fitting import check_fit
 from slowfast.engine.precise_bn import measurable_batch_norms
 from slowfast.engine.setup import (
     check_test_size,
@@ -62,7 +63,10 @@ class Job:
         self.gflops = describe_model(cfg, self.module)
         names = class_names(cfg, self.module)
         self.loss: Loss = build_loss(cfg)
-        self.mix = _build_mix(cfg, cfg.MODEL.NUM_CLASSES or len(names))
+        num_classes = cfg.MODEL.NUM_CLASSES or len(names)
+        self.mix = _build_mix(cfg, num_classes)
+        if self.device.type == "cuda":
+            check_fit(cfg, self.module, self.loss, num_classes)
 
         self.train_loader = construct_loader(cfg, "train")
         self.val_loader = construct_loader(cfg, "val")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from slowfast.datasets.loader import shuffle_dataset
 from slowfast.engine.batches import training_errors
 from slowfast.engine.figures import plot_validation
+from slowfast.engine.fitting import too_large
 from slowfast.engine.interrupt import StopRequest
 from slowfast.engine.job import Job
 from slowfast.engine.persist import resume_or_initialise, save
@@ -86,7 +89,7 @@ def train_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
 
 
 def train_step(job: Job, batch: VideoBatch, iteration: int) -> MicroStep:
-    """Run one micro-step; an error that concerns this batch's videos names them."""
+    """Run one micro-step; an error says which videos it concerns, or which batch would fit."""
 
     def compute() -> tuple[dict[str, Any], ModelOutput]:
         output = call_model(job.model, batch)
@@ -94,6 +97,8 @@ def train_step(job: Job, batch: VideoBatch, iteration: int) -> MicroStep:
 
     try:
         return job.stepper.micro_step(compute, iteration=iteration, iters=job.iters)
+    except torch.OutOfMemoryError as error:
+        raise too_large(job.cfg) from error
     except SlowFastError as error:
         if not hasattr(error, "positions"):
             raise

@@ -35,6 +35,7 @@ class Published:
     labels: str = ""
     clip_ratio: float | None = None
     start: str = ""
+    descriptors: str = ""
     variant: str = ""
     via: str = ""
 
@@ -85,8 +86,8 @@ class PublishedTables:
         ``wanted`` is the result in the form of a published row; what is not known of it is empty.
 
         Method, protocol, data set and variant must be the same; start and test set too where both
-        are known. Of these, the ones that agree in most of arch, frames, views, labels and share of
-        the original CLIP.
+        are known. Of these, the ones that agree in most of arch, frames, views, labels, share of
+        the original CLIP and whose descriptors.
         """
         fitting = [entry for entry in self.entries if _fits(entry, wanted)]
         if not fitting:
@@ -110,7 +111,7 @@ def _fits(entry: Published, wanted: Published) -> bool:
 
 
 def _agreement(entry: Published, wanted: Published) -> int:
-    names = ("arch", "frames", "views", "labels", "clip_ratio")
+    names = ("arch", "frames", "views", "labels", "clip_ratio", "descriptors")
     return sum(getattr(entry, name) == getattr(wanted, name) for name in names)
 
 

@@ -40,6 +40,7 @@ class Setting(NamedTuple):
     views: str
     clip_ratio: float
     start: str
+    descriptors: str = ""
     labels: str = ""
     test_set: str = ""
     split: str = ""
@@ -145,6 +146,7 @@ def _setting(data: Mapping[str, Any], published: PublishedTables) -> Setting:
         views=_views(data),
         clip_ratio=float(data.get("clip_ratio", 0.0)),
         start=_start(data.get("start", "")) if protocol in TUNED else "",
+        descriptors=_descriptors(data),
     )
 
 
@@ -157,6 +159,22 @@ def _views(data: Mapping[str, Any]) -> str:
     views = f"{data['num_clips']}x{data['num_crops']}"
     summed = data.get("ensemble", "")
     return views if views == "1x1" or summed == "sum of prob" else f"{views}, {summed}"
+
+
+def _descriptors(data: Mapping[str, Any]) -> str:
+    """Return whose texts were scored: ours, or the folder's name; empty where none were.
+
+    That is the folder in which each data set has its own, as ``released`` of
+    ``released/ucf101/spatial_4.json``.
+    """
+    whose: dict[str, None] = {}
+    for option in ("TEXT.SPATIAL", "TEXT.TEMPORAL"):
+        if path := data.get("options", {}).get(option, ""):
+            folders = Path(path).parts[:-1]
+            of_set = folders.index(data["dataset"]) if data["dataset"] in folders else len(folders)
+            name = folders[of_set - 1] if of_set else str(Path(path).parent)
+            whose["ours" if name == "label_db" else name] = None
+    return " and ".join(whose)
 
 
 def _start(path: str) -> str:

@@ -194,6 +194,7 @@ def _beside(row: Row, tables: PublishedTables, methods: Sequence[str]) -> tuple[
             variant=setting.variant if method == setting.method else "",
             test_set=first.test_set,
             start=setting.start,
+            descriptors=setting.descriptors,
             arch=setting.arch,
             frames=setting.frames,
             views=setting.views.partition(",")[0],  # papers say how many, seldom what is fused

@@ -28,13 +28,22 @@ TITLES = {
 }
 # Facts of a row, by the title of their column; what all rows share stands above the table instead.
 FACTS = (
-    *("data set", "method", "arch", "frames", "views", "CLIP share", "start", "labels"),
-    *("test set", "seed", "mean over"),
+    *("data set", "method", "arch", "frames", "views", "CLIP share", "start", "descriptors"),
+    *("labels", "test set", "seed", "mean over"),
 )
 CSV_COLUMNS = (
     *("protocol", "data set", "method", "result", "measure", "mean", "sample_std"),
     *("population_std", "published_std", "runs", "mean over", "arch", "frames", "views"),
-    *("CLIP share", "start", "labels", "test set", "videos scored", "videos listed", "weights"),
+    *(
+        "CLIP share",
+        "start",
+        "descriptors",
+        "labels",
+        "test set",
+        "videos scored",
+        "videos listed",
+        "weights",
+    ),
 )
 STD = {
     "sample": "sample standard deviation (divided by n-1)",
@@ -114,6 +123,7 @@ def _facts(row: Row) -> dict[str, str]:
         setting.views,
         f"{setting.clip_ratio:g}",
         setting.start,
+        setting.descriptors,
         first.labels,
         setting.test_set or (first.test_set if len(sets) == 1 else ""),
         setting.seed,
@@ -131,6 +141,7 @@ def _published_facts(entry: Published, row: Row) -> dict[str, str]:
         "views": entry.views,
         "CLIP share": "" if entry.clip_ratio is None else f"{entry.clip_ratio:g}",
         "start": entry.start,
+        "descriptors": entry.descriptors,
         "labels": entry.labels,
         "test set": entry.test_set,
         "mean over": entry.averaging,

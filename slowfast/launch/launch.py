@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 import torch.distributed as dist
 
 from slowfast.config import LaunchFacts, launch_facts
 from slowfast.config.extensions import import_extensions
+from slowfast.config.load import override
+from slowfast.config.validate import validate
 from slowfast.errors import UsageError
 from slowfast.launch.group import Member, check_ranks_agree, membership, pick_backend, require_gpus
 from slowfast.launch.processes import WorkerError, run_workers
@@ -25,9 +28,10 @@ logger = get_logger(__name__)
 def launch(cfg: Any, fn: Callable[[Any], Any], init_method: str | None = None) -> Any:
     """Run ``fn(cfg)`` on every process of the job and return rank 0's result.
 
-    A single process calls ``fn`` here, without a group. ``NUM_GPUS`` above 1 starts that many
-    processes; under torchrun or Slurm, and with ``NUM_SHARDS`` above 1 and one process each, this
-    process is one rank. Under torchrun and Slurm every rank gets its own result.
+    ``NUM_GPUS`` -1 becomes what this machine has first (``count_gpus``). A single process calls
+    ``fn`` here, without a group. ``NUM_GPUS`` above 1 starts that many processes; under torchrun or
+    Slurm, and with ``NUM_SHARDS`` above 1 and one process each, this process is one rank. Under
+    torchrun and Slurm every rank gets its own result.
 
     Args:
         cfg: frozen config.
@@ -38,6 +42,7 @@ def launch(cfg: Any, fn: Callable[[Any], Any], init_method: str | None = None) -
     Raises UsageError when devices, address or ranks do not fit together, and whatever ``fn``
     raises (from a spawned process: WorkerError with rank and traceback).
     """
+    cfg = count_gpus(cfg)
     facts = launch_facts(num_gpus=cfg.NUM_GPUS, num_shards=cfg.NUM_SHARDS, shard_id=cfg.SHARD_ID)
     cuda = cfg.NUM_GPUS > 0
     if cuda:
@@ -60,6 +65,26 @@ def launch(cfg: Any, fn: Callable[[Any], Any], init_method: str | None = None) -
     member = _member(facts, init_method or _meeting_point(facts, os.environ), backend, cuda)
     with membership(member, _fingerprint(cfg), keep=facts.is_worker):
         return fn(cfg)
+
+
+def count_gpus(cfg: Any) -> Any:
+    """Return ``cfg`` with the number of GPUs in the place of ``NUM_GPUS`` -1, and say it.
+
+    All of this machine; under a launcher those of its processes here, one each; 0, the CPU, where
+    there is none. Raises UsageError when a batch does not divide among them.
+    """
+    if cfg.NUM_GPUS >= 0:
+        return cfg
+    facts = launch_facts(num_shards=cfg.NUM_SHARDS, shard_id=cfg.SHARD_ID)
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = facts.local_world_size if found and facts.is_worker else found
+    where = f"{count} GPU{'s'[: count > 1]}" if count else "the CPU: there is no CUDA device"
+    logger.info(f"NUM_GPUS -1: running on {where}")
+    counted = override(cfg, {"NUM_GPUS": count})
+    validate(counted)
+    if not cfg.is_frozen():
+        counted.defrost()
+    return counted
 
 
 def _member(facts: LaunchFacts, init_method: str, backend: str, cuda: bool) -> Member:

@@ -29,7 +29,8 @@ def build_model(cfg: Any, gpu_id: int | None = None) -> nn.Module:
     Args:
         cfg: the config. Options read: ``MODEL``, ``CLIP``, ``TEXT`` and ``OST`` (by the model),
             ``NUM_GPUS``, ``BN.NORM_TYPE``, ``TRAIN.COMPILE``.
-        gpu_id: the device's number; None takes torch's current one.
+        gpu_id: the device's number; None takes torch's current one. Without GPUs and with
+            ``NUM_GPUS`` -1 it is the CPU.
 
     Returns:
         The model; inside DistributedDataParallel when a process group of more than one process
@@ -86,9 +87,9 @@ def call_model(model: nn.Module, batch: VideoBatch) -> ModelOutput:
 
 
 def _choose_device(num_gpus: int, gpu_id: int | None) -> torch.device:
-    if num_gpus == 0:
-        return torch.device("cpu")
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if num_gpus == 0 or (num_gpus < 0 and not present):
+        return torch.device("cpu")
     if num_gpus > present:
         raise UsageError(
             f"NUM_GPUS {num_gpus}, but this machine has {present or 'no'} usable CUDA "

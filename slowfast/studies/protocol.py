@@ -16,14 +16,8 @@ from slowfast.config import load_cfg
 from slowfast.config.paths import weights_name
 from slowfast.config.tree import get, leaves
 from slowfast.errors import UsageError
-from slowfast.studies.protocol_request import (
-    K600_LISTS,
-    LABELS,
-    PUBLISHED_NAMES,
-    Leaf,
-    Request,
-    Step,
-)
+from slowfast.studies.protocol_request import K600_LISTS, LABELS, Leaf, Request, Step
+from slowfast.studies.protocol_texts import has_published_names, refuse_files, texts
 
 __all__ = ["K600_LISTS", "LABELS", "PROTOCOLS", "Request", "Step", "datasets", "plan"]
 SPLITS = ("1", "2", "3")
@@ -44,6 +38,7 @@ def plan(request: Request) -> list[Step]:
     protocol does not take, and for overrides that are wrong or that the protocol sets itself.
     """
     _check(request)
+    refuse_files(request.overrides)
     steps = PROTOCOLS[request.protocol](request)
     own = {key for step in steps for key in step.settings}
     for key in request.overrides[::2]:
@@ -119,7 +114,7 @@ def zero_shot(request: Request) -> list[Step]:
     if weights:
         folder /= f"weights_{weights_name(weights)}"
     elif source.trains:
-        settings = _data(request, source.dataset)
+        settings = _data(request, source.dataset) | texts(request, source)
         settings |= {"TEST.ENABLE": "False", "OUTPUT_DIR": f"{folder / source.dataset}"}
         steps = [Step(f"train on {source.dataset}", source.path, settings, request.overrides)]
         weights, needs = _last_weights(steps[0]), steps[0].output
@@ -144,7 +139,7 @@ def _zero_shot_tests(
         # Kinetics-600 has 160 classes of its own for each split.
         subset = Path(cfg.TEXT.SUBSET).stem.replace("split1", f"split{split}")
         last = f"split{split}" if split.isdecimal() else split
-        settings = _data(request, name, TEST=listed) | _texts(request, name, subset) | model
+        settings = _data(request, name, TEST=listed) | texts(request, target, subset, split) | model
         place = f"{folder / _folder_name(request, target)}/{last}"
         settings |= {"TEST.SPLIT": split, "OUTPUT_DIR": place}
         what = f"split {split}" if split in SPLITS else f"{split} videos"
@@ -164,8 +159,8 @@ def few_shot(request: Request) -> list[Step]:
     plain = request.leaf()
     # Split 1 alone is tested: training videos are taken from it and are in the others.
     if not plain.trains:
-        # Named so that results.json says how many shots: no such list is read.
-        lists = {"TEST": "val.csv", "TRAIN": "train_0shot.csv"}
+        # Without a training list the name of the split says how many shots it was.
+        lists = {"TEST": "val.csv", "TRAIN": ""}
         return [_step(request, plain, _untrained(plain), lists, split="0shot", folder="0shot")]
     steps: list[Step] = []
     for shots in request.shots or (2, 4, 8, 16):
@@ -275,7 +270,7 @@ def _step(  # noqa: PLR0913 - what a command is made of
     settings = _data(request, leaf.dataset, **lists)
     if tested:
         settings["TRAIN.ENABLE"] = "False"
-    settings |= _texts(request, leaf.dataset, subset)
+    settings |= texts(request, leaf, subset)
     if request.start:
         settings["TRAIN.CHECKPOINT_FILE_PATH"] = request.start
     if tested:
@@ -293,24 +288,12 @@ def _data(request: Request, dataset: str, **files: str) -> dict[str, str]:
     return paths | {f"DATA.{part}_FILE": name for part, name in files.items()}
 
 
-def _texts(request: Request, dataset: str, subset: str = "") -> dict[str, str]:
-    """Return the class names of ``dataset``, as far as they are not the leaf's."""
-    folder = f"label_db/{dataset}"
-    published = "_published" if _has_published_names(request, dataset) else ""
-    names = {"TEXT.CLASSES": f"{folder}/classes_published.csv"} if published else {}
-    return names | ({"TEXT.SUBSET": f"{folder}/{subset}{published}.txt"} if subset else {})
-
-
-def _has_published_names(request: Request, dataset: str) -> bool:
-    return request.labels == "published" and dataset in PUBLISHED_NAMES
-
-
 def _folder_name(request: Request, leaf: Leaf) -> str:
     """Return a folder's name that keeps apart what is not comparable."""
     name = leaf.name
     if leaf.dataset == "kinetics600" and request.k600 != "val":
         name += f"_{request.k600}"
-    if _has_published_names(request, leaf.dataset):
+    if has_published_names(request, leaf.dataset):
         name += "_published_names"
     return name + (f"_from_{weights_name(request.start)}" if request.start else "")
 

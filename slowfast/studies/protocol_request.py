@@ -113,6 +113,7 @@ class Request:
         weights: tested instead of training first (zero_shot), such as a released file.
         k600: a key of ``K600_LISTS``.
         labels: of ``LABELS``: which class names HMDB-51 has.
+        descriptors: folder of the descriptor files; None = those of the recipes, in ``label_db``.
         overrides: keys and values for every step.
         output: folder of all results.
         configs: folder of the methods.
@@ -128,6 +129,7 @@ class Request:
     weights: str = ""
     k600: str = "val"
     labels: str = "right"
+    descriptors: Path | None = None
     overrides: tuple[str, ...] = ()
     output: Path = Path("runs")
     configs: Path = SHIPPED / "configs"
@@ -139,8 +141,12 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """Return where the steps' folders are."""
-        return self.output / self.method.lower() / self.protocol
+        """Return the folder of the steps' folders; other texts than the recipes' have their own."""
+        place = self.output / self.method.lower() / self.protocol
+        asked = dict(zip(self.overrides[::2], self.overrides[1::2])).get("OST.N", "")
+        own = [self.descriptors.name] if self.descriptors else []
+        name = "_".join([*own, *([f"n{asked}"] if asked else [])])
+        return place / name if name else place
 
     def leaf(self, name: str = "") -> Leaf:
         """Return the recipe ``name``, by default that of the data set that was asked for."""
@@ -149,10 +155,9 @@ class Request:
 
 
 def shown(path: Path) -> str:
-    """Return the shortest name of a config that is found from the working directory."""
-    for folder in (Path.cwd(), SHIPPED):
-        if path.is_relative_to(folder):
-            name = path.relative_to(folder)
-            if find_config(name).samefile(path):
-                return name.as_posix()
-    return os.fspath(path)
+    """Return a name of a config under which it is found from any working directory."""
+    if path.is_relative_to(SHIPPED):
+        name = path.relative_to(SHIPPED)
+        if find_config(name).samefile(path):
+            return name.as_posix()
+    return os.fspath(path.absolute())

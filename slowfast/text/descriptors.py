@@ -16,17 +16,23 @@ Descriptors = tuple[tuple[str, ...], ...]
 
 
 def load_descriptors(
-    path: str | Path, vocabulary: ClassVocabulary, *, kind: str, num: int = 0
+    path: str | Path,
+    vocabulary: ClassVocabulary,
+    *,
+    kind: str,
+    num: int = 0,
+    used: ClassVocabulary | None = None,
 ) -> Descriptors:
-    """Read N descriptors for each of the K classes, in the order of ``vocabulary``.
+    """Read N descriptors for each of the K classes, in the order of ``used``.
 
     The file is ``{"class name": ["descriptor", ... N]}``. The released files of OST have decimal
     ids ("0", "1", ...) for keys: those are joined by id, ids being positions in ``vocabulary``.
 
     Args:
-        vocabulary: all classes that the file is about (restrict to a subset afterwards).
+        vocabulary: all classes that the file may be about.
         kind: "spatial" or "temporal", for messages.
         num: the expected N; 0 takes what the file has.
+        used: those of ``vocabulary`` whose descriptors are wanted and must be there (default: all).
 
     Raises:
         UsageError: no file, no JSON object of lists of strings, missing or surplus class, lists of
@@ -43,11 +49,12 @@ def load_descriptors(
             f"{path}: {kind} descriptors for ids 0 to {len(table) - 1}, "
             f"but there are {len(vocabulary)} classes"
         )
-    _check_classes(path, table, vocabulary, kind)
-    count = num or len(table[vocabulary.names[0]])
-    for name in vocabulary.names:
+    used = used or vocabulary
+    _check_classes(path, table, vocabulary, used, kind)
+    count = num or len(table[used.names[0]])
+    for name in table:
         _check_texts(path, name, table[name], count, kind, tolerate_repeats=by_id)
-    return tuple(tuple(table[name]) for name in vocabulary.names)
+    return tuple(tuple(table[name]) for name in used.names)
 
 
 def _read_table(path: Path) -> dict[str, list[str]]:
@@ -67,9 +74,13 @@ def _read_table(path: Path) -> dict[str, list[str]]:
 
 
 def _check_classes(
-    path: Path, table: dict[str, list[str]], vocabulary: ClassVocabulary, kind: str
+    path: Path,
+    table: dict[str, list[str]],
+    vocabulary: ClassVocabulary,
+    used: ClassVocabulary,
+    kind: str,
 ) -> None:
-    if missing := [name for name in vocabulary.names if name not in table]:
+    if missing := [name for name in used.names if name not in table]:
         raise UsageError(f"{path}: no {kind} descriptors for {shorten(missing)}")
     known = set(vocabulary.names)
     if surplus := [name for name in table if name not in known]:

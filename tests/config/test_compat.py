@@ -24,6 +24,7 @@ DIFFERENT = {
     "DATA.DECODING_BACKEND": "torchvision can no longer read videos",
     "MODEL.ARCH": "one pathway, unless a recipe says otherwise",
     "MODEL.NUM_CLASSES": "0 = as in the class file, 400 without one",
+    "NUM_GPUS": "-1 = all that there are, or the CPU",
     "OUTPUT_DIR": "a run in the working directory would be resumed by the next",
 }
 

@@ -74,7 +74,7 @@ def test_contradictions_are_refused(env, message):
 
 def test_a_launcher_sets_machines_and_processes():
     cfg, sources = load_cfg_with_sources([], env=TORCHRUN)
-    assert (cfg.NUM_GPUS, cfg.NUM_SHARDS, cfg.SHARD_ID) == (4, 2, 1)
+    assert (cfg.NUM_GPUS, cfg.NUM_SHARDS, cfg.SHARD_ID) == (-1, 2, 1)  # counted when launched
     assert sources["NUM_SHARDS"] == "environment (torchrun)"
 
 

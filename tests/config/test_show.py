@@ -49,7 +49,7 @@ def test_every_option_says_where_it_was_set():
     lines = text.splitlines()
     assert "TASK: '1'  # --opts" in lines
     assert "    TOPK: 3  # --opts" in lines
-    assert "NUM_GPUS: 1  # default" in lines
+    assert "NUM_GPUS: -1  # default" in lines
     assert "  DIM_C1: 13  # --opts" in lines
     shown = dict(leaves(yaml.safe_load(text)))
     assert shown.items() <= dict(leaves(yaml.safe_load(cfg.dump()))).items()
@@ -67,7 +67,7 @@ def test_the_tool_prints_sources(tmp_path, capsys):
     assert out.startswith(f"# {leaf}\n")
     assert f"  MOMENTUM: 0.5  # {tmp_path / 'base.yaml'}\n" in out
     assert "RNG_SEED: 7  # --opts\n" in out
-    assert "NUM_GPUS: 1  # default\n" in out
+    assert "NUM_GPUS: -1  # default\n" in out
 
 
 def test_the_tool_prints_less_on_request(tmp_path, capsys):

@@ -110,6 +110,57 @@ def test_fully_supervised_results_stand_beside_their_own_rows(published, facts, 
 
 
 @pytest.mark.parametrize(
+    ("facts", "stated"),
+    [
+        # FROSTER's base-to-novel lists of HMDB51 carry the exchanged names.
+        (("FROSTER", "base_to_novel", "hmdb51"),
+         {("labels", "classes_published.csv"), ("via", "")}),
+        (("AIM", "base_to_novel", "hmdb51"), {("labels", "classes_published.csv"), ("via", "")}),
+        (("X-CLIP", "base_to_novel", "ucf101"), {("labels", ""), ("via", "restated there")}),
+        (("Open-VCLIP", "base_to_novel", "hmdb51"), {("labels", ""), ("via", "restated there")}),
+        (("MoTE", "zero_shot", "kinetics600"), {("test_set", "14k videos"), ("views", "3x1")}),
+        (("PE-AV small with sound", "zero_shot", "kinetics400"), {("averaging", "")}),
+        (("OST", "few_shot", "ssv2"), {("descriptors", "released")}),
+        (("OST on Text4Vis", "fully_supervised", "activitynet200"),
+         {("descriptors", "not released")}),
+        (("ViFi-CLIP", "few_shot", "ssv2"), {("descriptors", "")}),
+    ],
+)  # fmt: skip
+def test_published_rows_say_what_they_are_of(published, facts, stated):
+    rows = [e for e in published.entries if (e.method, e.protocol, e.dataset) == facts]
+    assert rows
+    for name, value in stated:
+        assert {getattr(row, name) for row in rows} == {value}, name
+
+
+def test_what_is_quoted_from_memory_is_marked(published):
+    recalled = {(e.method, e.dataset): e.figures for e in published.entries if e.via == "recalled"}
+    half = {"half_top1": 84.6, "half_top1_std": 1.4, "top1": 77.4}
+    assert recalled["Text4Vis", "activitynet200"] == half
+    assert recalled["TC-CLIP", "hmdb51"] == {"top1": 53.7}  # without its ensemble
+    assert {method for method, _ in recalled} == {"Text4Vis", "TC-CLIP"}
+
+
+def test_rows_say_whose_descriptors_were_used(published):
+    """Runs with other texts share no mean, and stand beside figures of the released ones."""
+    files = {
+        "ours": "label_db/ucf101/descriptors/spatial_4.json",
+        "released": "/texts/released/ucf101/spatial_4.json",
+        "mine": "mine/spatial_4.json",
+    }
+    own = [
+        content(options={"TEXT.SPATIAL": path, "TEXT.TEMPORAL": path}) for path in files.values()
+    ]
+    (table,) = gather(results(published, *own, content(options={}, model="CLIP")),
+                      published=published)  # fmt: skip
+    assert [row.setting.descriptors for row in table.rows] == ["mine", "ours", "released", ""]
+    grid = build_grid(table)
+    shown = [row[grid.header.index("descriptors")] for row in grid.rows]
+    assert shown == ["mine", "ours", "released", "released", "", ""]
+    assert "descriptors" in to_csv([table]).splitlines()[0].split(",")
+
+
+@pytest.mark.parametrize(
     ("dataset", "listed", "name"),
     [
         ("kinetics600", 14084, "14k videos"),

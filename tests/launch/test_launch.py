@@ -51,6 +51,37 @@ def test_gpus_that_are_not_there_are_refused(cfg) -> None:
         launch.launch(cfg, workers.rank_and_world)
 
 
+@pytest.mark.parametrize(
+    ("present", "launcher", "count", "line"),
+    [
+        (0, {}, 0, "NUM_GPUS -1: running on the CPU: there is no CUDA device"),
+        (1, {}, 1, "NUM_GPUS -1: running on 1 GPU"),
+        (8, {}, 8, "NUM_GPUS -1: running on 8 GPUs"),
+        (8, {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}, 4, "running on 4 GPUs"),
+        (0, {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}, 0, "running on the CPU"),
+    ],
+)
+def test_all_gpus_are_counted_and_said(monkeypatch, caplog, present, launcher, count, line) -> None:
+    for name, value in launcher.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: present > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
+    caplog.set_level("INFO", logger=launch.logger.name)
+    cfg = get_cfg()
+    assert cfg.NUM_GPUS == -1
+    counted = launch.count_gpus(cfg)
+    assert (counted.NUM_GPUS, cfg.NUM_GPUS, counted.is_frozen()) == (count, -1, False)
+    assert caplog.text.count("\n") == 1
+    assert line in caplog.text
+
+
+def test_a_batch_that_all_gpus_cannot_share_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 6)
+    with pytest.raises(UsageError, match="TRAIN.BATCH_SIZE is 64: .* NUM_GPUS, which is 6"):
+        launch.launch(get_cfg(), workers.rank_and_world)
+
+
 def test_spawned_processes_form_one_group_and_rank_0_answers() -> None:
     answer = launch.spawn(workers.gather_ranks, ("x",), facts=TWO)
     assert answer["tag"] == "x"

@@ -81,6 +81,12 @@ def test_no_gpus_here(tiny_cfg, monkeypatch):
         build_model(tiny_cfg("CLIP", "NUM_GPUS", 1))
 
 
+def test_all_gpus_of_a_machine_without_any_are_the_cpu(tiny_cfg, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model = build_model(tiny_cfg("CLIP", "NUM_GPUS", -1))
+    assert {p.device.type for p in model.parameters()} == {"cpu"}
+
+
 def test_more_gpus_than_present(tiny_cfg, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

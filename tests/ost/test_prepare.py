@@ -283,6 +283,19 @@ def test_segments_of_activitynet(tmp_path: Path) -> None:
     assert first == str(elsewhere / "v_vaApp0_000000_000020.mp4")
 
 
+def test_short_segments_are_left_out_on_request_and_counted(tmp_path: Path) -> None:
+    root = miniatures.activitynet(tmp_path)
+    path = root / "annotations" / "activity_net.v1-3.min.json"
+    table = json.loads(path.read_text())
+    table["database"]["trApp0"]["annotations"][1]["segment"] = [0.2, 0.35]
+    path.write_text(json.dumps(table))
+    extra = ["--trim", str(tmp_path / "cut"), "--trim-shortest", "0.19"]
+    assert run(root, "activitynet200", *extra) == 0
+    assert sizes(root / "out")["train_segments"] == 7
+    notes = report(root / "out")["notes"]
+    assert "1 of 8 segments are shorter than 0.19 s (--trim-shortest) and left out" in notes
+
+
 # -- mistakes ----------------------------------------------------------------------------------
 
 

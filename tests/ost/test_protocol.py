@@ -151,23 +151,45 @@ def test_dry_run_prints_commands_and_runs_nothing(tmp_path, capsys, monkeypatch)
     assert main(["few_shot", "OST", "hmdb51", "4", "--dry-run", "--output", str(tmp_path)]) == 0
     train, table = capsys.readouterr().out.splitlines()
     assert train == (
-        "python -m ost run --cfg configs/OST/few_shot/hmdb51_4shot.yaml --opts "
+        f"{sys.executable} -m ost run --cfg configs/OST/few_shot/hmdb51_4shot.yaml --opts "
         "DATA.PATH_TO_DATA_DIR '/data sets/hmdb51/lists' "
         "DATA.PATH_PREFIX '/data sets/hmdb51/videos' DATA.TRAIN_FILE train_4shot_seed1.csv "
         "DATA.VAL_FILE val.csv DATA.TEST_FILE val.csv TEST.SPLIT 4shot_seed1 "
         f"OUTPUT_DIR {tmp_path}/ost/few_shot/hmdb51/4shot_seed1"
     )
-    assert table == f"python -m ost summarize {tmp_path}/ost/few_shot/hmdb51/4shot_seed1"
+    assert table == f"{sys.executable} -m ost summarize {tmp_path}/ost/few_shot/hmdb51/4shot_seed1"
     assert not any(tmp_path.iterdir())
+
+
+def test_what_is_shown_runs_from_any_folder(tmp_path, capsys, monkeypatch) -> None:
+    """Folders, and files that are there, are named by their whole paths."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("k400.pyth", "clip.pt"):
+        (tmp_path / name).touch()
+    words = ["--from", "k400.pyth", "--data-root", "data", "--output", "out"]
+    assert main(["few_shot", "OST", "ssv2", "2", *words, "--dry-run", "--", "CLIP.PRETRAINED",
+                 "clip.pt", "SOLVER.BASE_LR", "4.5e-6"]) == 0  # fmt: skip
+    step, table = map(shlex.split, capsys.readouterr().out.splitlines())
+    options = dict(zip(step[7::2], step[8::2]))
+    assert options["DATA.PATH_PREFIX"] == f"{tmp_path}/data/ssv2/videos"
+    assert options["TRAIN.CHECKPOINT_FILE_PATH"] == f"{tmp_path}/k400.pyth"
+    assert (options["CLIP.PRETRAINED"], options["SOLVER.BASE_LR"]) == (
+        f"{tmp_path}/clip.pt",
+        "4.5e-6",
+    )
+    assert options["OUTPUT_DIR"] == table[-1]
+    assert table[-1].startswith(f"{tmp_path}/out/ost/few_shot/ssv2_from_k400/")
 
 
 def in_short(line: str) -> str:
     """Return a step's command as: leaf, training list, test list, subset, weights -> folder."""
-    leaf, _, *words = shlex.split(line.removeprefix("python -m ost run --cfg "))
+    leaf, _, *words = shlex.split(line.removeprefix(f"{sys.executable} -m ost run --cfg "))
     found = dict(zip(words[::2], words[1::2]))
     keys = ("DATA.TRAIN_FILE", "DATA.TEST_FILE", "TEXT.SUBSET", "TEST.CHECKPOINT_FILE_PATH")
-    facts = [Path(found.get(key, "-")).name for key in keys]
-    return " ".join([leaf.removeprefix("configs/"), *facts, "->", found["OUTPUT_DIR"]])
+    facts = [Path(found.get(key) or "-").name for key in keys]
+    return " ".join(
+        [leaf.removeprefix("configs/"), *facts, "->", found["OUTPUT_DIR"].removeprefix(f"{ROOT}/")]
+    )
 
 
 def test_dry_runs_of_all_methods_are_as_written_down(capsys, monkeypatch) -> None:

@@ -83,12 +83,21 @@ class Call:
         return self.code
 
 
-def test_a_job_of_submitit_runs_the_steps(tmp_path) -> None:
+@pytest.fixture
+def checked(monkeypatch) -> list:
+    """Return what was checked, in the place of opening files that are not there."""
+    seen: list = []
+    monkeypatch.setattr("ost.submit.check_all", seen.extend)
+    return seen
+
+
+def test_a_job_of_submitit_runs_the_steps(tmp_path, checked) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed (extra: slurm)")
     call = Call(0)
     executor = make_executor("debug", tmp_path / "logs", {"timeout_min": 1})  # in this process
     job = executor.submit(ProtocolJob([*WORDS, str(tmp_path / "out")], 1, 2, call))
     assert job.result() == 0
+    assert [step.title for step in checked] == ["train and test on ssv2"]
     step, table = call.words
     assert step[2] == "torch.distributed.run"
     assert step[step.index("--nproc_per_node") + 1] == "2"
@@ -98,7 +107,9 @@ def test_a_job_of_submitit_runs_the_steps(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("rank", "written"), [(0, 1), (1, 0)])
-def test_a_failed_step_fails_the_job_on_every_machine(tmp_path, monkeypatch, rank, written) -> None:
+def test_a_failed_step_fails_the_job_on_every_machine(
+    tmp_path, monkeypatch, checked, rank, written
+) -> None:
     submitit = pytest.importorskip("submitit", reason="submitit is not installed (extra: slurm)")
     place = SimpleNamespace(hostnames=["gpu01", "gpu02"], job_id="12", global_rank=rank)
     monkeypatch.setattr(submitit, "JobEnvironment", lambda: place)

@@ -63,6 +63,7 @@ class Request:
     name: str = ""
     trim: Path | None = None
     trim_splits: tuple[str, ...] = ("train",)
+    trim_shortest: float = 0.0
     progress: str = "auto"
 
     def __post_init__(self) -> None:
@@ -213,9 +214,16 @@ def _trim(
 ) -> list[Video]:
     """Cut the segments of good videos and return the list of the files."""
     assert request.trim
+    least = request.trim_shortest
+    kept = [e for e in entries if e.segment and e.segment[1] - e.segment[0] >= least]
+    if short := len(entries) - len(kept):
+        report.notes.append(
+            f"{short} of {len(entries)} segments are shorter than {least:g} s "
+            "(--trim-shortest) and left out"
+        )
     cuts: list[Cut] = []
     labels: list[int] = []
-    for entry in entries:
+    for entry in kept:
         source = found.paths.get(entry.name)
         if source and source not in report.broken:
             assert entry.segment

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from slowfast.config import load_cfg
+from slowfast.config.paths import SHIPPED
 from slowfast.datasets.transforms import clip as C
 from slowfast.datasets.transforms.draws import LegacyRng
 from slowfast.errors import DataError
@@ -166,3 +168,11 @@ def test_test_crops_equal_opencv_and_slicing(frames):
     np.testing.assert_allclose(centre[:, 1].permute(1, 2, 0).numpy(), want, atol=1e-5)
     three = C.ClipTransform(32, 32, MEAN, STD).crops(frames, [0, 1, 2])
     assert [crop.shape for crop in three] == [(3, 3, 32, 32)] * 3
+
+
+@pytest.mark.parametrize(("split", "short"), [("train", 256), ("val", 256), ("test", 224)])
+def test_validation_within_a_training_has_the_published_short_side(split, short):
+    """ViFi-CLIP fully supervised: one centre crop of 256 pixels, then 4 x 3 views of 224."""
+    leaf = SHIPPED / "configs/ViFiCLIP/fully_supervised/kinetics400.yaml"
+    chain = C.ClipTransform.from_cfg(load_cfg(leaf, env={}), split)
+    assert (chain.short_side, chain.size) == (short, 224)
