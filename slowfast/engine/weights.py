@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from slowfast.checkpoint.adapters.rules import matches
 from slowfast.checkpoint.averaging import mix
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.checkpoint.load import load_weights
 from slowfast.errors import UsageError
 from slowfast.utils.logging import get_logger
+from slowfast.utils.patterns import matches
 
 logger = get_logger(__name__)
 

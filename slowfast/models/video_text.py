@@ -97,13 +97,12 @@ class VideoTextModel(nn.Module):
         self.head = head
         self.eval_scale = eval_scale
         slow = set(getattr(encoder, "added_at_backbone_rate", ()))
-        full = [Rule(name) for name in getattr(encoder, "added", ()) if name not in slow]
+        added = getattr(encoder, "added", ())
+        full = [Rule(name) for name in added if name not in slow]
         self.param_rules = (*full, Rule("clip.*", backbone_lr_ratio))
         unused = (part for side in (encoder, head) for part in getattr(side, "frozen", ()))
         never = (*self.frozen, *unused, *UNUSED)
-        select_trainable(
-            self, trainable, freeze=freeze, never=never, added=getattr(encoder, "added", ())
-        )
+        select_trainable(self, trainable, freeze=freeze, never=never, added=added)
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> dict[str, Any]:
