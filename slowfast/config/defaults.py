@@ -79,6 +79,7 @@ _C.TEST.PROTOCOL = ""  # name of the protocol in results.json
 _C.TEST.SPLIT = ""  # name of the split in results.json
 _C.TEST.ALLOW_RANDOM_WEIGHTS = False  # test untrained weights when there is no checkpoint
 _C.TEST.ALLOW_MISSING_KEYS = False  # test weights that do not fill the model
+_C.TEST.ALLOW_NAN_WEIGHTS = False  # test weights that hold NaN or infinities
 _C.TEST.ALLOW_FAILED = False  # exit 0 although some videos could not be read
 
 # ---- data ----
