@@ -40,6 +40,8 @@ from slowfast.utils.logging import get_logger
 from slowfast.utils.misc import is_due, is_eval_epoch
 
 logger = get_logger(__name__)
+SAMPLED_STEPS = 10_000  # of a schedule, of which the largest rate is looked at
+LEAST_RATE = 0.01  # of BASE_LR that it must be
 Loss = Callable[[ModelOutput, Tensor], dict[str, Tensor]]
 
 
@@ -95,14 +97,21 @@ class Job:
         self.last_stats: dict[str, Any] = {}
         self.epoch_minutes: list[float] = []
         _announce_batch(self)
+        _check_rates(self)
 
-    def set_lr(self, epoch: int, iteration: int) -> float:
-        """Set and return the rate of a micro-step."""
+    def rate(self, epoch: int, iteration: int) -> float:
+        """Return the rate of a micro-step."""
         if self.cfg.TRAIN.SCHEDULE_UNIT == "epoch":
             iteration = 0
         step = epoch * self.iters + iteration
         stepper = self.stepper
-        lr = self.schedule.lr_for_step(step, self.iters, stepper.accumulation, carry=stepper.carry)
+        return self.schedule.lr_for_step(
+            step, self.iters, stepper.accumulation, carry=stepper.carry
+        )
+
+    def set_lr(self, epoch: int, iteration: int) -> float:
+        """Set and return the rate of a micro-step."""
+        lr = self.rate(epoch, iteration)
         set_lr(self.optimizer, lr)
         return lr
 
@@ -193,6 +202,22 @@ def _build_mix(cfg: Any, num_classes: int) -> MixUp | None:
         label_smoothing=cfg.MIXUP.LABEL_SMOOTH_VALUE,
         num_classes=num_classes,
     )
+
+
+def _check_rates(job: Job) -> None:
+    """Refuse a schedule that stays near 0 over the whole training, whatever policy made it."""
+    steps = job.max_epoch * job.iters
+    some = range(0, steps, max(1, steps // SAMPLED_STEPS))
+    largest = max(job.rate(*divmod(step, job.iters)) for step in some)
+    solver = job.cfg.SOLVER
+    if not largest >= LEAST_RATE * solver.BASE_LR:
+        raise UsageError(
+            f"the largest learning rate of all {steps} steps is {largest:g}, below "
+            f"{LEAST_RATE:.0%} of SOLVER.BASE_LR {solver.BASE_LR:g}: nothing would be trained; "
+            f"change SOLVER.LR_POLICY {solver.LR_POLICY}, MAX_EPOCH {solver.MAX_EPOCH}, "
+            f"WARMUP_EPOCHS {solver.WARMUP_EPOCHS:g} (its rate rises to the policy's at that "
+            f"epoch) or LR_UPDATE_PERIOD {solver.LR_UPDATE_PERIOD}"
+        )
 
 
 def _announce_batch(job: Job) -> None:
