@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config.derive import view_counts
+from slowfast.config.describe import unread
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.transforms.mixup import MixUp
 from slowfast.engine.batches import as_batch
@@ -26,14 +27,14 @@ from slowfast.engine.setup import (
 from slowfast.engine.state import Progress, RankState
 from slowfast.engine.stepper import Stepper
 from slowfast.engine.watch import LossWatch
-from slowfast.engine.weights import check_ratio
+from slowfast.engine.weights import check_factors
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.meters import TrainMeter, ValMeter
 from slowfast.launch.group import check_same_data
 from slowfast.models.build import build_model, unwrap
 from slowfast.models.losses import build_loss
 from slowfast.solver.optimizer import construct_optimizer, set_lr
-from slowfast.solver.schedule import Schedule
+from slowfast.solver.schedule import LR_POLICY_REGISTRY, Schedule, find_policy
 from slowfast.structures import ModelOutput, VideoBatch
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
@@ -170,7 +171,7 @@ class Job:
 def _check_ahead(cfg: Any, model: nn.Module) -> None:
     """Refuse what only the test after the training would refuse; warn of what does nothing."""
     if cfg.TEST.ENABLE:
-        check_ratio(cfg)
+        check_factors(cfg, model)
         check_test_size(cfg, model)
         _check_test_data(cfg)
     if cfg.BN.USE_PRECISE_STATS and not measurable_batch_norms(model):
@@ -205,11 +206,20 @@ def _build_mix(cfg: Any, num_classes: int) -> MixUp | None:
 
 
 def _check_rates(job: Job) -> None:
-    """Refuse a schedule that stays near 0 over the whole training, whatever policy made it."""
+    """Refuse a schedule that stays near 0 over the whole training, whatever policy made it.
+
+    Options that were set for another policy are warned of.
+    """
     steps = job.max_epoch * job.iters
     some = range(0, steps, max(1, steps // SAMPLED_STEPS))
     largest = max(job.rate(*divmod(step, job.iters)) for step in some)
     solver = job.cfg.SOLVER
+    for name, policy in LR_POLICY_REGISTRY:
+        if idle := unread(job.cfg, find_policy(solver.LR_POLICY)[0], policy):
+            logger.warning(
+                f"{', '.join(idle)}: for SOLVER.LR_POLICY {name}; {solver.LR_POLICY} does not read "
+                "it"
+            )
     if not largest >= LEAST_RATE * solver.BASE_LR:
         raise UsageError(
             f"the largest learning rate of all {steps} steps is {largest:g}, below "

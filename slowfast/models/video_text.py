@@ -116,6 +116,12 @@ class VideoTextModel(nn.Module):
                 "MODEL.LOSS_FUNC %s trains %s otherwise than published: its loss is %s",
                 *(loss, cls.__name__, cls.loss_name),
             )
+        if cfg.MODEL.DETACH_FINAL_FC and not getattr(head, "detach", False):
+            raise UsageError(
+                "MODEL.DETACH_FINAL_FC is True, but MODEL.HEAD_NAME "
+                f"{type(head).__name__} has no last layer of its own that could be trained alone: "
+                "set it to False, or use LinearHead"
+            )
         for part in (cls, encoder, head):
             options_of(cfg, part)  # refused now, and not when a result is written
         if is_in_batch(loss) and not getattr(head, "needs_labels", not cfg.TRAIN.ENABLE):

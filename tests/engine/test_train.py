@@ -178,7 +178,10 @@ def test_unreadable_validation_videos_are_left_out_and_named(tmp_path):
         (("TEST.DATASET", "nonesuch"), "no DATASET named .* test after this training would fail"),
         (("TEST.CLIP_RATIO", 0.2), "TEST.CLIP_RATIO is 0.2, but CLIP.PRETRAINED is empty"),
         # two epochs of 3 steps, in which the warm-up rises to the end of the cosine, 0
-        (("SOLVER.WARMUP_EPOCHS", 2.0, "SOLVER.WARMUP_START_LR", 0.0), "of all 6 steps is 0, below"),
+        (
+            ("SOLVER.WARMUP_EPOCHS", 2.0, "SOLVER.WARMUP_START_LR", 0.0),
+            "of all 6 steps is 0, below",
+        ),
         (
             ("SOLVER.WARMUP_EPOCHS", 2.0, "SOLVER.WARMUP_START_LR", 4e-4),
             "is 0.0004, below 1% of SOLVER.BASE_LR 0.05: nothing would be .* WARMUP_EPOCHS 2 ",
