@@ -220,6 +220,8 @@ def _check_rates(job: Job) -> None:
                 f"{', '.join(idle)}: for SOLVER.LR_POLICY {name}; {solver.LR_POLICY} does not read "
                 "it"
             )
+    if spare := solver.LRS[len(solver.STEPS) :] if solver.STEPS else []:
+        logger.warning(f"SOLVER.LRS: {spare} have no SOLVER.STEPS and are not used")
     if not largest >= LEAST_RATE * solver.BASE_LR:
         raise UsageError(
             f"the largest learning rate of all {steps} steps is {largest:g}, below "

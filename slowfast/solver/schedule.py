@@ -66,7 +66,7 @@ class Schedule:
                 f"SOLVER.STEPS={list(self.steps)} must start with 0 and rise (epochs at which "
                 "the rate changes)"
             )
-        if len(self.steps) != len(self.lrs):
+        if len(self.lrs) < len(self.steps):  # PySlowFast's own files have some to spare
             raise UsageError(
                 f"SOLVER.LRS has {len(self.lrs)} values for the {len(self.steps)} SOLVER.STEPS"
             )

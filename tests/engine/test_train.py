@@ -209,6 +209,35 @@ def test_impossible_settings_fail_before_anything_is_trained(tmp_path, opts, mes
     assert recorder.losses == {}
 
 
+@pytest.mark.parametrize(
+    ("opts", "said"),
+    [
+        (
+            ("SOLVER.LR_POLICY", "ost_cosine", "SOLVER.COSINE_END_LR", 1e-7),
+            "SOLVER.COSINE_END_LR 1e-07: for SOLVER.LR_POLICY cosine; ost_cosine does not read it",
+        ),
+        (
+            ("SOLVER.STEPS", [0, 1], "SOLVER.LRS", [1.0, 0.1]),
+            "SOLVER.STEPS [0, 1], SOLVER.LRS [1.0, 0.1]: for SOLVER.LR_POLICY steps_with_relative",
+        ),
+        (
+            (
+                *("SOLVER.LR_POLICY", "steps_with_relative_lrs"),
+                *("SOLVER.STEPS", [0, 1], "SOLVER.LRS", [1.0, 0.1, 0.01]),
+            ),
+            "SOLVER.LRS: [0.01] have no SOLVER.STEPS and are not used",
+        ),
+    ],
+)
+def test_options_that_the_schedule_does_not_read_are_said(tmp_path, caplog, opts, said):
+    with caplog.at_level("WARNING"):
+        Job(tiny_cfg(tmp_path, *opts))
+    assert said in caplog.text
+    caplog.clear()
+    Job(tiny_cfg(tmp_path, "SOLVER.COSINE_END_LR", 1e-7))
+    assert "does not read" not in caplog.text
+
+
 @pytest.mark.parametrize("factor", [0.0099, 0.01])
 def test_the_rates_of_an_own_policy_are_looked_at_where_they_are_used(
     tmp_path, monkeypatch, factor
