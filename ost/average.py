@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_mix(args: argparse.Namespace) -> None:
     """Mix two files at one ratio, or at each of a sweep."""
-    from slowfast.checkpoint.averaging import mix
+    from slowfast.checkpoint.averaging import kept_buffers, mix
     from slowfast.checkpoint.sources import (
         Source,
         check_target,
@@ -98,6 +98,7 @@ def run_mix(args: argparse.Namespace) -> None:
         check_target(target, pair, force=args.force)
     original, finetuned = (read_adapted(path) for path in pair)
     hashes = [sha256(path) for path in pair]
+    kept = len(kept_buffers(original.state, finetuned.state))
     for target, ratio in targets.items():
         state = mix(
             original=original.state,
@@ -115,7 +116,7 @@ def run_mix(args: argparse.Namespace) -> None:
         write_result(target, state, {"method": "mix", "ratio_original": ratio}, sources)
         print(
             f"wrote {target}: {ratio:g} x {args.original} + {1 - ratio:g} x {args.finetuned}, "
-            f"{len(state)} tensors"
+            f"{len(state)} tensors" + f", {kept} buffers as in {args.original}" * (ratio > 0 < kept)
         )
 
 

@@ -96,8 +96,8 @@ def convert(args: argparse.Namespace) -> None:
 
 def _supply(adapted: Adapted, state: dict[str, Tensor], args: argparse.Namespace) -> None:
     """Take from --clip what this kind of file never holds."""
-    from slowfast.checkpoint.adapters.rules import matches
     from slowfast.checkpoint.sources import read_adapted
+    from slowfast.utils.patterns import matches
 
     absent = [name for name in adapted.absent if not any(matches(key, [name]) for key in state)]
     if not absent:

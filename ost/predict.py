@@ -33,12 +33,12 @@ def show(args: argparse.Namespace) -> int:
     """Print the predictions and return how many videos could not be read."""
     from slowfast.config.load import load_cfg
     from slowfast.engine.predict import predict
-    from slowfast.engine.weights import load_test_weights
+    from slowfast.engine.weights import load_test_weights, say_what_is_tested
     from slowfast.models.build import build_model
 
     cfg = load_cfg(args.cfg, args.opts)
     model = build_model(cfg)
-    load_test_weights(cfg, model)
+    say_what_is_tested(cfg, model, load_test_weights(cfg, model))
     failed = 0
     for found in predict(cfg, model, args.videos, topk=args.topk):
         failed += bool(found.error)

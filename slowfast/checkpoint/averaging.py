@@ -63,9 +63,9 @@ def mix(
             )
         alone.update((key, side[key]) for key in extra)
     common = [key for key in finetuned if key in original]
-    buffers = [k for k in common if k.endswith(STATISTICS) or not finetuned[k].is_floating_point()]
     pair = [{key: side[key] for key in common} for side in (original, finetuned)]
-    if ratio_original > 0 and buffers:
+    if ratio_original > 0:
+        buffers = kept_buffers(original, finetuned)
         logger.info(
             f"{len(common) - len(buffers)} parameters are mixed, {len(buffers)} buffers "
             f"({_some(buffers)}) keep the original's values"
@@ -73,6 +73,15 @@ def mix(
         pair[1].update((key, original[key].to(finetuned[key].dtype)) for key in buffers)
     mixed = average(pair, [ratio_original, 1 - ratio_original])
     return {key: mixed[key] if key in mixed else alone[key] for key in (*finetuned, *alone)}
+
+
+def kept_buffers(original: State, finetuned: State) -> list[str]:
+    """Return the keys of both sides that ``mix`` takes from the original: no parameters."""
+    return [
+        key
+        for key, tensor in finetuned.items()
+        if key in original and (key.endswith(STATISTICS) or not tensor.is_floating_point())
+    ]
 
 
 def average(states: Iterable[State], weights: Sequence[float]) -> dict[str, Tensor]:

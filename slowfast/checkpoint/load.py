@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from slowfast.checkpoint.adapters import ADAPTERS, adapt
-from slowfast.checkpoint.adapters.rules import Adapted, matches, strip_wrappers
-from slowfast.checkpoint.reader import read_checkpoint
+from slowfast.checkpoint.adapters.rules import Adapted, strip_wrappers
+from slowfast.checkpoint.reader import Checkpoint, read_checkpoint
 from slowfast.errors import UsageError
 from slowfast.utils.logging import get_logger
+from slowfast.utils.patterns import matches, nearest
 
 logger = get_logger(__name__)
 
@@ -42,6 +44,8 @@ class LoadReport:
     ``kept``: absent from this kind of file by design, so that the model's pretrained value stays,
     and batch counts of batch norms that the file left out.
     ``surplus``: the model has no such key. ``inflated``: repeated along time to fit.
+    ``converted``: how many tensors were of another floating-point type than the model has, by type.
+    ``epoch``: how many were completed, where the file says it.
     """
 
     path: str
@@ -54,6 +58,8 @@ class LoadReport:
     surplus: list[str] = field(default_factory=list)
     misfit: list[Misfit] = field(default_factory=list)
     inflated: list[str] = field(default_factory=list)
+    epoch: int | None = None
+    converted: dict[str, int] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
@@ -65,6 +71,7 @@ class LoadReport:
         for name in ("dropped", "kept", "inflated", "missing", "surplus", "misfit"):
             if keys := getattr(self, name):
                 counts.append(f"{len(keys)} {name} ({_some(keys)})")
+        counts += [f"{count} converted from {name}" for name, count in self.converted.items()]
         return f"{self.kind} weights of {self.path}: {', '.join(counts)}"
 
 
@@ -77,11 +84,12 @@ def load_weights(
     pretrained: bool = False,
     clear_name_patterns: Sequence[str] = (),
     inflate: bool = False,
+    allow_nan: bool = False,
 ) -> LoadReport:
     """Load a file of any known system into ``model``, which may be wrapped (DDP, compile).
 
     Nothing but weights is taken: no epoch, no optimizer (PySlowFast's CHECKPOINT_EPOCH_RESET is
-    what always happens here). Half-precision tensors become the model's type.
+    what always happens here). Other floating-point types become the model's.
 
     Args:
         model: keys ``clip.*``, ``encoder.*``, ``head.*``, or any model of PySlowFast's kind.
@@ -95,19 +103,21 @@ def load_weights(
             text tower).
         clear_name_patterns: substrings to remove from the file's keys.
         inflate: repeat 2-D convolution weights along time where the model's are 3-D.
+        allow_nan: take NaN and infinities, too.
 
     Raises:
-        UsageError: unreadable file; keys, shapes or marks of a setting do not fit; fewer than half
-            of the model's tensors found although not strict.
+        UsageError: unreadable file; keys, shapes, types, values or marks of a setting do not fit;
+            fewer than half of the model's tensors found although not strict.
     """
-    adapted = adapt(clear_names(read_checkpoint(path).state, clear_name_patterns), kind)
+    checkpoint = read_checkpoint(path)
+    adapted = adapt(clear_names(checkpoint.state, clear_name_patterns), kind)
     _check_marks(path, adapted, model, strict=strict)
     own = {
         strip_wrappers(key): value
         for key, value in model.state_dict().items()
         if isinstance(value, Tensor)
     }
-    report = LoadReport(str(path), adapted.kind, renamed=adapted.renamed, dropped=adapted.dropped)
+    report = _begin_report(path, checkpoint, adapted, own)
     fitting = _compare(adapted, own, report, inflate)
     spared = (*COUNTERS, *(adapted.absent if pretrained else ()))
     report.kept = [key for key in report.missing if matches(key, spared)]
@@ -119,6 +129,7 @@ def load_weights(
             f"{path}: only {len(report.matched)} of the model's {len(own)} tensors are in it "
             f"({report}); these are weights of another model"
         )
+    check_values(path, fitting, own, allow_nan=allow_nan)
     with torch.no_grad():
         for key, tensor in fitting.items():
             own[key].copy_(tensor)
@@ -126,12 +137,79 @@ def load_weights(
     return report
 
 
+def check_values(
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    own: Mapping[str, Any],
+    *,
+    allow_nan: bool = False,
+) -> None:
+    """Refuse what cannot be weights: other than floating-point types, NaN and infinities.
+
+    Args:
+        path: where ``state`` is from, for messages.
+        state: tensors under the model's keys; what the model has not is not looked at.
+        own: the model's, which say where floating-point numbers belong, and infinities (masks).
+        allow_nan: do not refuse NaN and infinities.
+
+    Raises:
+        UsageError: names the first such key, and what kind of file it looks like.
+    """
+    wanted = {k: v for k, v in own.items() if isinstance(v, Tensor) and v.is_floating_point()}
+    given = {key: tensor for key, tensor in state.items() if key in wanted}
+    alien = [key for key, tensor in given.items() if not tensor.is_floating_point()]
+    if alien:
+        dtype = given[alien[0]].dtype
+        raise UsageError(
+            f"{path}: {alien[0]} is {_name(dtype)}{_others(alien)}, expected floating-point "
+            f"weights: this looks like {_kind_of(dtype)}"
+        )
+    if allow_nan:
+        return
+    broken = [
+        key
+        for key, tensor in given.items()
+        if not tensor.to(wanted[key].dtype).isfinite().all() and wanted[key].isfinite().all()
+    ]
+    if broken:
+        raise UsageError(
+            f"{path}: {broken[0]} holds NaN or infinite values{_others(broken)}: a training that "
+            "diverged, or a damaged file; take an earlier checkpoint (TEST.ALLOW_NAN_WEIGHTS True "
+            "tests it all the same)"
+        )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _others(keys: Sequence[str]) -> str:
+    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+
+
+def _kind_of(dtype: torch.dtype) -> str:
+    if dtype.is_complex:
+        return "a network of complex numbers, which is none of ours"
+    if dtype is torch.bool:
+        return "masks of a pruned model; apply them, and save the weights"
+    return "a quantised model; name the file that it was quantised from"
+
+
 def clear_names(state: Mapping[str, Tensor], patterns: Sequence[str]) -> dict[str, Tensor]:
     """Remove every occurrence of each pattern from the keys (CHECKPOINT_CLEAR_NAME_PATTERN).
+
+    Raises:
+        UsageError: a pattern occurs in no key, or two keys become one.
 
     >>> list(clear_names({"backbone.conv.weight": torch.ones(1)}, ["backbone."]))
     ['conv.weight']
     """
+    for pattern in patterns:
+        if not any(pattern in key for key in state):
+            raise UsageError(
+                f"CHECKPOINT_CLEAR_NAME_PATTERN {pattern!r} occurs in no key of the file; "
+                f"nearest: {nearest(pattern, list(state))}"
+            )
     result: dict[str, Tensor] = {}
     for key, tensor in state.items():
         new = key
@@ -149,6 +227,23 @@ def inflate_weight(weight: Tensor, frames: int) -> Tensor:
     A video of ``frames`` equal images gets what one image got (CHECKPOINT_INFLATE).
     """
     return weight.unsqueeze(2).expand(-1, -1, frames, -1, -1) / frames
+
+
+def _begin_report(
+    path: str | Path, checkpoint: Checkpoint, adapted: Adapted, own: Mapping[str, Tensor]
+) -> LoadReport:
+    """Return what is known of a file before its keys are compared with the model's."""
+    known = {tensor.dtype for tensor in own.values()}
+    types = (tensor.dtype for tensor in checkpoint.state.values() if tensor.is_floating_point())
+    last = checkpoint.extra.get("epoch")
+    return LoadReport(
+        str(path),
+        adapted.kind,
+        renamed=adapted.renamed,
+        dropped=adapted.dropped,
+        epoch=last + 1 if isinstance(last, int) else None,
+        converted=Counter(_name(dtype) for dtype in types if dtype not in known),
+    )
 
 
 def _compare(

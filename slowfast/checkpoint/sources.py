@@ -43,6 +43,11 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def digest_of_file(path: str | Path) -> str:
+    """Return 12 hex digits of the hash of a file's bytes; empty where there is no such file."""
+    return sha256(path)[:12] if Path(path).is_file() else ""
+
+
 def check_target(target: Path, sources: Sequence[str | Path], *, force: bool) -> None:
     """Refuse to overwrite; before anything is read.
 

@@ -79,6 +79,7 @@ _C.TEST.PROTOCOL = ""  # name of the protocol in results.json
 _C.TEST.SPLIT = ""  # name of the split in results.json
 _C.TEST.ALLOW_RANDOM_WEIGHTS = False  # test untrained weights when there is no checkpoint
 _C.TEST.ALLOW_MISSING_KEYS = False  # test weights that do not fill the model
+_C.TEST.ALLOW_NAN_WEIGHTS = False  # test weights that hold NaN or infinities
 _C.TEST.ALLOW_FAILED = False  # exit 0 although some videos could not be read
 
 # ---- data ----
@@ -223,8 +224,8 @@ _C.SOLVER.ZERO_WD_1D_PARAM = False  # none for biases and other vectors
 _C.SOLVER.LAYER_DECAY = 1.0  # factor of the learning rate from a layer to the one before
 _C.SOLVER.BACKBONE_LR_RATIO = 1.0  # factor of the learning rate of CLIP's own parameters
 _C.SOLVER.LR_UPDATE_PERIOD = 1  # steps between two settings of the learning rate (Text4Vis: 10)
-_C.SOLVER.CLIP_GRAD_VAL = None  # clip gradients to this value
-_C.SOLVER.CLIP_GRAD_L2NORM = None  # clip gradients to this norm
+_C.SOLVER.CLIP_GRAD_VAL = None  # clip gradients to this value; 0 or None = off
+_C.SOLVER.CLIP_GRAD_L2NORM = None  # clip gradients to this norm; 0 or None = off
 
 
 compat.add_upstream(_C)

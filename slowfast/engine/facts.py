@@ -10,10 +10,19 @@ from typing import Any
 
 from torch import nn
 
-from slowfast.config.describe import options_of, words_of
+from slowfast.checkpoint.sources import digest_of_file
+from slowfast.config.describe import options_in_use, options_of, words_of
+from slowfast.models.encoders import ENCODER_REGISTRY
+from slowfast.models.heads import HEAD_REGISTRY
 from slowfast.models.losses import LOSS_REGISTRY, STANDARD
+from slowfast.models.video_text import MODEL_REGISTRY
 from slowfast.solver.optimizer import OPTIMIZER_REGISTRY
+from slowfast.solver.schedule import LR_POLICY_REGISTRY, find_policy
 
+REGISTRIES = (
+    *(MODEL_REGISTRY, ENCODER_REGISTRY, HEAD_REGISTRY, LOSS_REGISTRY),
+    *(OPTIMIZER_REGISTRY, LR_POLICY_REGISTRY),
+)
 SHOTS = re.compile(r"few_shot_(\d+)|(\d+)[-_]?shot", re.IGNORECASE)
 
 
@@ -23,7 +32,8 @@ def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str,
     Keys: those of ``describe_parts``, ``dataset`` (folder of TEXT.CLASSES, as ``ucf101`` of
     ``label_db/ucf101/classes.csv``; TEST.DATASET without that file), the files of classes and of
     the subset, ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list with
-    its ``shots``, ``seed``, with how many frames and how much of the original CLIP.
+    its ``shots``, ``seed``, with how many frames and how much of the original CLIP, the file of its
+    ``start`` and ``start_digest``, by which two files of one name are told apart.
 
     Args:
         cfg: reads the sections that say so.
@@ -45,6 +55,7 @@ def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str,
         "shots": shots_of(cfg.DATA.TRAIN_FILE or cfg.TEST.SPLIT),
         "seed": cfg.RNG_SEED,
         "start": cfg.TRAIN.CHECKPOINT_FILE_PATH,
+        "start_digest": digest_of_file(cfg.TRAIN.CHECKPOINT_FILE_PATH),
         "clip_ratio": cfg.TEST.CLIP_RATIO,
     }
 
@@ -79,6 +90,18 @@ def describe_parts(cfg: Any, model: nn.Module) -> dict[str, Any]:
         used["optimizer"] = cfg.SOLVER.OPTIMIZING_METHOD
         options |= options_of(cfg, OPTIMIZER_REGISTRY.get(used["optimizer"]))
     return {**used, "options": options, "variant": variant}
+
+
+def options_read(cfg: Any, model: nn.Module) -> dict[str, Any]:
+    """Return every option, by full name, but those that only parts read which are not in use."""
+    loss = cfg.MODEL.LOSS_FUNC
+    parts = [model, getattr(model, "encoder", None), getattr(model, "head", None)]
+    if loss in LOSS_REGISTRY:
+        parts.append(LOSS_REGISTRY.get(loss))
+    if cfg.TRAIN.ENABLE:
+        parts.append(OPTIMIZER_REGISTRY.get(cfg.SOLVER.OPTIMIZING_METHOD))
+        parts.append(find_policy(cfg.SOLVER.LR_POLICY)[0])
+    return options_in_use(cfg, parts, [part for registry in REGISTRIES for _, part in registry])
 
 
 def shots_of(name: str) -> int | None:

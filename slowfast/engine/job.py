@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config.derive import view_counts
+from slowfast.config.describe import unread
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.transforms.mixup import MixUp
 from slowfast.engine.batches import as_batch
@@ -27,20 +28,22 @@ from slowfast.engine.setup import (
 from slowfast.engine.state import Progress, RankState
 from slowfast.engine.stepper import Stepper
 from slowfast.engine.watch import LossWatch
-from slowfast.engine.weights import check_ratio
+from slowfast.engine.weights import check_factors
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.meters import TrainMeter, ValMeter
 from slowfast.launch.group import check_same_data
 from slowfast.models.build import build_model, unwrap
 from slowfast.models.losses import build_loss
 from slowfast.solver.optimizer import construct_optimizer, set_lr
-from slowfast.solver.schedule import Schedule
+from slowfast.solver.schedule import LR_POLICY_REGISTRY, Schedule, find_policy
 from slowfast.structures import ModelOutput, VideoBatch
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 from slowfast.utils.misc import is_due, is_eval_epoch
 
 logger = get_logger(__name__)
+SAMPLED_STEPS = 10_000  # of a schedule, of which the largest rate is looked at
+LEAST_RATE = 0.01  # of BASE_LR that it must be
 Loss = Callable[[ModelOutput, Tensor], dict[str, Tensor]]
 
 
@@ -99,14 +102,21 @@ class Job:
         self.last_stats: dict[str, Any] = {}
         self.epoch_minutes: list[float] = []
         _announce_batch(self)
+        _check_rates(self)
 
-    def set_lr(self, epoch: int, iteration: int) -> float:
-        """Set and return the rate of a micro-step."""
+    def rate(self, epoch: int, iteration: int) -> float:
+        """Return the rate of a micro-step."""
         if self.cfg.TRAIN.SCHEDULE_UNIT == "epoch":
             iteration = 0
         step = epoch * self.iters + iteration
         stepper = self.stepper
-        lr = self.schedule.lr_for_step(step, self.iters, stepper.accumulation, carry=stepper.carry)
+        return self.schedule.lr_for_step(
+            step, self.iters, stepper.accumulation, carry=stepper.carry
+        )
+
+    def set_lr(self, epoch: int, iteration: int) -> float:
+        """Set and return the rate of a micro-step."""
+        lr = self.rate(epoch, iteration)
         set_lr(self.optimizer, lr)
         return lr
 
@@ -165,7 +175,7 @@ class Job:
 def _check_ahead(cfg: Any, model: nn.Module) -> None:
     """Refuse what only the test after the training would refuse; warn of what does nothing."""
     if cfg.TEST.ENABLE:
-        check_ratio(cfg)
+        check_factors(cfg, model)
         check_test_size(cfg, model)
         _check_test_data(cfg)
     if cfg.BN.USE_PRECISE_STATS and not measurable_batch_norms(model):
@@ -197,6 +207,33 @@ def _build_mix(cfg: Any, num_classes: int) -> MixUp | None:
         label_smoothing=cfg.MIXUP.LABEL_SMOOTH_VALUE,
         num_classes=num_classes,
     )
+
+
+def _check_rates(job: Job) -> None:
+    """Refuse a schedule that stays near 0 over the whole training, whatever policy made it.
+
+    Options that were set for another policy are warned of.
+    """
+    steps = job.max_epoch * job.iters
+    some = range(0, steps, max(1, steps // SAMPLED_STEPS))
+    largest = max(job.rate(*divmod(step, job.iters)) for step in some)
+    solver = job.cfg.SOLVER
+    for name, policy in LR_POLICY_REGISTRY:
+        if idle := unread(job.cfg, find_policy(solver.LR_POLICY)[0], policy):
+            logger.warning(
+                f"{', '.join(idle)}: for SOLVER.LR_POLICY {name}; {solver.LR_POLICY} does not read "
+                "it"
+            )
+    if spare := solver.LRS[len(solver.STEPS) :] if solver.STEPS else []:
+        logger.warning(f"SOLVER.LRS: {spare} have no SOLVER.STEPS and are not used")
+    if not largest >= LEAST_RATE * solver.BASE_LR:
+        raise UsageError(
+            f"the largest learning rate of all {steps} steps is {largest:g}, below "
+            f"{LEAST_RATE:.0%} of SOLVER.BASE_LR {solver.BASE_LR:g}: nothing would be trained; "
+            f"change SOLVER.LR_POLICY {solver.LR_POLICY}, MAX_EPOCH {solver.MAX_EPOCH}, "
+            f"WARMUP_EPOCHS {solver.WARMUP_EPOCHS:g} (its rate rises to the policy's at that "
+            f"epoch) or LR_UPDATE_PERIOD {solver.LR_UPDATE_PERIOD}"
+        )
 
 
 def _announce_batch(job: Job) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from slowfast.checkpoint.load import check_values
 from slowfast.engine.job import Job
 from slowfast.engine.weights import load_starting_weights
 from slowfast.errors import UsageError
@@ -66,6 +67,7 @@ def restore(job: Job, state: Mapping[str, Any], source: str) -> None:
     A file of PySlowFast has no more than weights, optimizer and epoch, one of averaged weights only
     those; what a file lacks starts anew, which is said aloud.
     """
+    check_values(source, state["model_state"], job.module.state_dict())
     try:
         job.module.load_state_dict(state["model_state"], strict=True)
         if "optimizer_state" in state:

@@ -17,6 +17,7 @@ from slowfast.engine.batches import as_batch
 from slowfast.engine.scoring import Scorer, chunks, reported
 from slowfast.engine.setup import class_names
 from slowfast.errors import UsageError
+from slowfast.evaluation.results import names_for
 from slowfast.models.build import unwrap
 
 
@@ -40,7 +41,7 @@ def predict(
     read yields a prediction with ``error``.
 
     Raises:
-        UsageError: the model does not know names for its classes.
+        UsageError: the model does not know names for its classes, or for another number of them.
     """
     model = unwrap(model)
     names = class_names(cfg, model)
@@ -64,5 +65,6 @@ def predict(
         gathered = scorer.finish(ensemble.gather())
         scores = reported(gathered, scorer.space, multi_label=scorer.multi_label).scores[0]
         best = torch.topk(scores, min(topk, len(scores)))
-        labels = tuple(names[int(i)] for i in best.indices)
+        named = names_for(names, len(scores))
+        labels = tuple(named[int(i)] for i in best.indices)
         yield Prediction(path, labels, tuple(best.values.tolist()))

@@ -16,6 +16,7 @@ from slowfast.config.node import CfgNode
 from slowfast.engine.run import prepare_output
 from slowfast.errors import UsageError
 from slowfast.models.build import unwrap
+from slowfast.models.heads.texts import build_vocabulary
 from slowfast.utils import distributed as du
 from slowfast.utils.logging import get_logger
 from slowfast.utils.misc import count_flops, gpu_mem_usage, load_class_names, params_count
@@ -111,11 +112,13 @@ def name_of_clip(dataset: Dataset, index: int) -> str:
 
 
 def class_names(cfg: Any, model: nn.Module) -> Sequence[str]:
-    """Return the class names by id: the head's vocabulary, or TENSORBOARD.CLASS_NAMES_PATH.
+    """Return the class names by id: the head's, TEXT.CLASSES, or TENSORBOARD.CLASS_NAMES_PATH.
 
-    Empty where neither is there.
+    Empty where none of them is there.
     """
     vocabulary = getattr(getattr(model, "head", None), "vocabulary", None)
+    if vocabulary is None and cfg.TEXT.CLASSES:  # a network without texts
+        vocabulary = build_vocabulary(cfg)
     if vocabulary is not None:
         return tuple(vocabulary.names)
     if cfg.TENSORBOARD.CLASS_NAMES_PATH:

@@ -113,8 +113,8 @@ class Stepper:
             accumulation=accumulation,
             carry=cfg.TRAIN.ACCUMULATION_TAIL == "carry",
             amp_dtype=amp_dtype,
-            clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
-            clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
+            clip_value=cfg.SOLVER.CLIP_GRAD_VAL or None,  # 0 is PySlowFast's "off", too
+            clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM or None,
         )
 
     def micro_step(

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from slowfast.config.derive import view_counts
 from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch
-from slowfast.engine.facts import describe_test
+from slowfast.engine.facts import describe_test, options_read
 from slowfast.engine.figures import open_writer, plot_scores
 from slowfast.engine.report import log_result, write_result
 from slowfast.engine.scoring import Scorer, chunks, reported
@@ -26,7 +26,7 @@ from slowfast.engine.setup import (
     video_paths,
     with_views,
 )
-from slowfast.engine.weights import load_test_weights
+from slowfast.engine.weights import load_test_weights, placement, say_what_is_tested
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.half_class import half_class
 from slowfast.evaluation.meters import TestMeter
@@ -60,6 +60,8 @@ def test(cfg: Any) -> dict[str, Any]:
     model = unwrap(build_model(cfg))
     gflops = describe_model(cfg, model)
     weights = load_test_weights(cfg, model)
+    say_what_is_tested(cfg, model, weights)
+    device, precision = placement(model)
     names = class_names(cfg, model)
     writer = open_writer(cfg, names)
     results: dict[int, dict[str, Any]] = {}
@@ -74,13 +76,16 @@ def test(cfg: Any) -> dict[str, Any]:
             "protocol": cfg.TEST.PROTOCOL,
             "split": cfg.TEST.SPLIT,
             **describe_test(view_cfg, model, paths),
-            "weights": weights,
+            **weights.facts(),
+            "device": device,
+            "precision": precision,
             "num_clips": clips,
             "num_crops": cfg.TEST.NUM_SPATIAL_CROPS,
             "views": f"{cfg.DATA.NUM_FRAMES}x{cfg.TEST.NUM_SPATIAL_CROPS}x{clips}",
             "ensemble": f"{cfg.DATA.ENSEMBLE_METHOD} of {cfg.TEST.ENSEMBLE_SPACE}",
             **summarize(scores, names),
             **further_measures(cfg, scores),
+            "config": options_read(view_cfg, model),
         }
         results[clips] = result
         folder = result_folder(cfg, clips if len(counts) > 1 else None)

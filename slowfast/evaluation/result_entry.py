@@ -45,6 +45,7 @@ class Setting(NamedTuple):
     test_set: str = ""
     split: str = ""
     seed: str = ""
+    start_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Result:
 
     Args:
         path: of the file.
-        setting: without what ``summary.BY`` may add.
+        setting: without what ``summary.BY`` may add, and without ``start_digest``.
         figures: percent by the column that they belong in: top1, top5, map, half_top1, half_top5;
             the number of shots; base or novel.
         draws: of the half-class columns, the accuracies whose mean the figure is.
@@ -67,6 +68,7 @@ class Result:
         scored: number of videos.
         listed: number of videos.
         weights: description of what was tested.
+        start_digest: of the file that the training started from, where that counts and is known.
     """
 
     path: str
@@ -83,6 +85,7 @@ class Result:
     scored: int
     listed: int
     weights: str
+    start_digest: str
 
 
 def parse_result(
@@ -129,6 +132,7 @@ def parse_result(
         scored=data["num_videos_scored"],
         listed=listed,
         weights=data["weights"],
+        start_digest=data.get("start_digest", "") if data["protocol"] in TUNED else "",
     )
 
 

@@ -91,7 +91,7 @@ def summarize(
     """
     scores, labels = videos.of_scored()
     num_classes = scores.shape[1]
-    names = _names(class_names, num_classes)
+    names = names_for(class_names, num_classes)
     out: dict[str, Any] = {
         "num_videos_listed": len(videos.counts),
         "num_videos_scored": len(labels),
@@ -114,7 +114,8 @@ def summarize(
     }
 
 
-def _names(class_names: Sequence[str], num_classes: int) -> Sequence[str]:
+def names_for(class_names: Sequence[str], num_classes: int) -> Sequence[str]:
+    """Return the names of a table's classes, numbers if there are none; UsageError for others."""
     if not class_names:
         return [str(k) for k in range(num_classes)]
     if num_classes and len(class_names) != num_classes:  # 0: no video could be read
@@ -137,7 +138,7 @@ def write_predictions(
     A video that failed has ``"failed": reason`` and no classes. ``label_name`` is left out for
     multi-hot labels.
     """
-    names = _names(class_names, videos.scores.shape[1])
+    names = names_for(class_names, videos.scores.shape[1])
     values, classes = videos.scores.topk(clamp_k(top_k, videos.scores.shape[1]), dim=1)
     failed = {video.video: video for video in videos.failed}
     known = set(videos.scored.tolist())

@@ -84,6 +84,7 @@ def gather(
     groups: dict[Setting, list[Result]] = defaultdict(list)
     for result in {result.path: result for result in results}.values():
         groups[_key(result, by)].append(result)
+    groups = _apart_by_start(groups)
     published = published or PublishedTables()
     rows: dict[str, list[Row]] = defaultdict(list)
     for setting in sorted(groups):
@@ -98,6 +99,17 @@ def _key(result: Result, by: Sequence[str]) -> Setting:
     if "test_set" in apart:
         apart["test_set"] = result.test_set or result.test_list or "unnamed list"
     return result.setting._replace(**apart)
+
+
+def _apart_by_start(groups: Mapping[Setting, list[Result]]) -> dict[Setting, list[Result]]:
+    """Give runs of one setting that started from different files of one name rows of their own."""
+    apart: dict[Setting, list[Result]] = defaultdict(list)
+    for setting, results in groups.items():
+        several = len({result.start_digest for result in results} - {""}) > 1
+        for result in results:
+            digest = result.start_digest if several else ""
+            apart[setting._replace(start_digest=digest)].append(result)
+    return apart
 
 
 def _row(setting: Setting, results: Sequence[Result]) -> Row:

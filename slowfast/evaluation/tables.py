@@ -122,7 +122,7 @@ def _facts(row: Row) -> dict[str, str]:
         setting.frames,
         setting.views,
         f"{setting.clip_ratio:g}",
-        setting.start,
+        f"{setting.start} {setting.start_digest}".rstrip(),
         setting.descriptors,
         first.labels,
         setting.test_set or (first.test_set if len(sets) == 1 else ""),

@@ -34,6 +34,7 @@ TEMPORAL_KERNELS: dict[str, tuple[tuple[int, ...], ...]] = {
 HALVED_IN_TIME = ("c2d", "i3d")  # behind the first stage
 PIXELS_PER_PLACE = 32
 # What pytorchvideo builds, where PySlowFast has a choice.
+OF_ALL = {"MODEL.DETACH_FINAL_FC": False}
 OF_RESNETS = {
     "RESNET.TRANS_FUNC": "bottleneck_transform",
     "RESNET.STRIDE_1X1": False,
@@ -340,12 +341,12 @@ def _build_network(
     cfg: Any,
     create: Callable[..., nn.Module],
     arguments: Mapping[str, Any],
-    built: Mapping[str, Any],
+    built: dict[str, Any],
 ) -> Any:
     """Return what ``create`` makes, unless the options ask for more than it can."""
     name = f"MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME}"
     who = f"pytorchvideo, which builds {name} here,"
-    for key, value in built.items():
+    for key, value in (OF_ALL | built).items():
         found = reduce(getattr, key.split("."), cfg)
         if found != value:
             raise UsageError(f"{key} is {found!r}: {who} has {value!r} only")
@@ -361,7 +362,7 @@ def _build_convolutions(
     cfg: Any,
     create: Callable[..., nn.Module],
     arguments: Mapping[str, Any],
-    built: Mapping[str, Any],
+    built: dict[str, Any],
 ) -> dict[str, Any]:
     """Return a convolutional network, with PySlowFast's initial weights, and its activation."""
     classifier = {

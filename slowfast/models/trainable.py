@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from slowfast.checkpoint.adapters.rules import matches
 from slowfast.errors import UsageError
+from slowfast.utils.patterns import matches, require_matches
 
 logger = logging.getLogger(__name__)
 # Parameters of CLIP that each choice leaves frozen. As in ViFi-CLIP's `USE`, the scale is trained
@@ -34,21 +34,21 @@ def select_trainable(
     Args:
         model: a module with CLIP as ``clip``; parameters of encoder and head are always trained.
         trainable: "both", "image", "text" or "none" of CLIP's towers.
-        freeze: fnmatch patterns of further parameters (``clip.text.token_embedding.*``); each must
-            match something.
+        freeze: fnmatch patterns of further parameters (``clip.text.token_embedding.*``).
         never: patterns that the published system never trains.
         added: patterns of what an encoder adds inside CLIP's modules: it is no part of a tower, so
             that ``trainable`` leaves it alone.
+
+    Raises:
+        UsageError: no such choice; a pattern of ``freeze`` or ``added`` that matches nothing.
     """
     if trainable not in FROZEN_BY_CHOICE:
         raise UsageError(f"CLIP.TRAINABLE {trainable!r}: choose from {list(FROZEN_BY_CHOICE)}")
     names = [name for name, _ in model.named_parameters()]
-    for pattern in freeze:
-        if not any(matches(name, [pattern]) for name in names):
-            raise UsageError(
-                f"CLIP.FREEZE {pattern!r} matches no parameter; names look like {names[0]!r}"
-            )
-    frozen, chosen, added = (*freeze, *never), FROZEN_BY_CHOICE[trainable], tuple(added)
+    freeze, added = tuple(freeze), tuple(added)
+    require_matches(freeze, names, "CLIP.FREEZE")
+    require_matches(added, names, "the encoder's added")
+    frozen, chosen = (*freeze, *never), FROZEN_BY_CHOICE[trainable]
     total = trained = 0
     for name, parameter in model.named_parameters():
         of_tower = matches(name, chosen) and not matches(name, added)

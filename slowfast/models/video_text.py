@@ -97,13 +97,12 @@ class VideoTextModel(nn.Module):
         self.head = head
         self.eval_scale = eval_scale
         slow = set(getattr(encoder, "added_at_backbone_rate", ()))
-        full = [Rule(name) for name in getattr(encoder, "added", ()) if name not in slow]
+        added = getattr(encoder, "added", ())
+        full = [Rule(name) for name in added if name not in slow]
         self.param_rules = (*full, Rule("clip.*", backbone_lr_ratio))
         unused = (part for side in (encoder, head) for part in getattr(side, "frozen", ()))
         never = (*self.frozen, *unused, *UNUSED)
-        select_trainable(
-            self, trainable, freeze=freeze, never=never, added=getattr(encoder, "added", ())
-        )
+        select_trainable(self, trainable, freeze=freeze, never=never, added=added)
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> dict[str, Any]:
@@ -116,6 +115,12 @@ class VideoTextModel(nn.Module):
             logger.warning(
                 "MODEL.LOSS_FUNC %s trains %s otherwise than published: its loss is %s",
                 *(loss, cls.__name__, cls.loss_name),
+            )
+        if cfg.MODEL.DETACH_FINAL_FC and not getattr(head, "detach", False):
+            raise UsageError(
+                "MODEL.DETACH_FINAL_FC is True, but MODEL.HEAD_NAME "
+                f"{type(head).__name__} has no last layer of its own that could be trained alone: "
+                "set it to False, or use LinearHead"
             )
         for part in (cls, encoder, head):
             options_of(cfg, part)  # refused now, and not when a result is written

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from slowfast.errors import UsageError
+from slowfast.utils.patterns import require_matches
 
 BATCH_NORM, DECAYED, NOT_DECAYED = 0, 1, 2
 
@@ -28,12 +29,14 @@ class Rule:
     """What holds for the parameters whose name matches ``pattern`` (shell wildcards).
 
     ``lr_scale`` multiplies the scheduled rate (0 keeps the parameters as they are);
-    ``weight_decay`` stands in for SOLVER.WEIGHT_DECAY where it is not None.
+    ``weight_decay`` stands in for SOLVER.WEIGHT_DECAY where it is not None. A rule that matches no
+    parameter is refused, unless it is ``optional``: of a part that some configurations have not.
     """
 
     pattern: str
     lr_scale: float = 1.0
     weight_decay: float | None = None
+    optional: bool = False
 
 
 class _Key(NamedTuple):
@@ -73,9 +76,9 @@ def build_param_groups(
         the group's layer) and ``lr_scale`` (factor of its rule).
 
     Raises:
-        UsageError: nothing is trainable, or layer decay meets a batch norm.
+        UsageError: nothing is trainable, layer decay meets a batch norm, or a rule matches nothing.
     """
-    table = (*(getattr(model, "param_rules", ()) if rules is None else rules), Rule("*"))
+    table = _rule_table(model, getattr(model, "param_rules", ()) if rules is None else rules)
     by_layer = layer_decay != 1.0
     layer_of = getattr(model, "layer_of", None) or _layer_function(model)
     grouped: dict[_Key, list[tuple[str, nn.Parameter]]] = {}
@@ -101,6 +104,14 @@ def build_param_groups(
             }
         )
     return groups
+
+
+def _rule_table(model: nn.Module, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return ``rules`` and one for the rest; raises UsageError for one that matches nothing."""
+    names = [name for name, _ in model.named_parameters()]
+    required = [rule.pattern for rule in rules if not rule.optional]
+    require_matches(required, names, f"{type(model).__name__}'s param_rules: Rule")
+    return (*rules, Rule("*"))
 
 
 def _trainable(

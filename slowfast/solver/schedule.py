@@ -4,7 +4,8 @@ PySlowFast's policies: "cosine" and "steps_with_relative_lrs" behind a linear wa
 is the schedule that the released OST and ViFi-CLIP were trained with. A further policy is a
 function under ``@LR_POLICY_REGISTRY.register()``; ``SOLVER.LR_POLICY`` then names it, without the
 ``lr_func_`` of PySlowFast's names. Two marks change how it is used: ``warmup=False``, it has a
-warm-up of its own; ``lagging=True``, an optimizer step uses the rate of the step before it.
+warm-up of its own; ``lagging=True``, an optimizer step uses the rate of the step before it. A third
+mark, ``options``, names the options that it reads alone.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Schedule:
                 f"SOLVER.STEPS={list(self.steps)} must start with 0 and rise (epochs at which "
                 "the rate changes)"
             )
-        if len(self.steps) != len(self.lrs):
+        if len(self.lrs) < len(self.steps):  # PySlowFast's own files have some to spare
             raise UsageError(
                 f"SOLVER.LRS has {len(self.lrs)} values for the {len(self.steps)} SOLVER.STEPS"
             )
@@ -119,9 +120,7 @@ class Schedule:
         return self.lr_at(iteration / iters_per_epoch)
 
     def _policy(self) -> tuple[Callable[..., float], bool]:
-        """Return the policy's function and whether it is one of PySlowFast's form."""
-        foreign = FOREIGN + self.policy in LR_POLICY_REGISTRY
-        return LR_POLICY_REGISTRY.get(FOREIGN * foreign + self.policy), foreign
+        return find_policy(self.policy)
 
     def _rate(self, epoch: float) -> float:
         policy, foreign = self._policy()
@@ -129,6 +128,12 @@ class Schedule:
         if not isinstance(rate, Real):
             raise LR_POLICY_REGISTRY.returned(policy, rate)
         return rate
+
+
+def find_policy(name: str) -> tuple[Callable[..., float], bool]:
+    """Return a policy's function and whether it is one of PySlowFast's form; raises UsageError."""
+    foreign = FOREIGN + name in LR_POLICY_REGISTRY
+    return LR_POLICY_REGISTRY.get(FOREIGN * foreign + name), foreign
 
 
 def last_update(iteration: int, iters_per_epoch: int, period: int) -> int:
@@ -169,7 +174,9 @@ def _half_cosine(peak: float, end: float, fraction: float) -> float:
     return end + (peak - end) * (math.cos(math.pi * fraction) + 1.0) * 0.5
 
 
-@LR_POLICY_REGISTRY.register()
+@LR_POLICY_REGISTRY.register(
+    options=tuple(f"SOLVER.COSINE_{name}" for name in ("END_LR", "AFTER_WARMUP", "RESTART_EPOCH"))
+)
 def cosine(schedule: Schedule, epoch: float) -> float:
     """Half a cosine from BASE_LR to COSINE_END_LR, restarted every COSINE_RESTART_EPOCH if set."""
     offset = schedule.warmup_epochs if schedule.cosine_after_warmup else 0.0
@@ -181,7 +188,7 @@ def cosine(schedule: Schedule, epoch: float) -> float:
     return _half_cosine(schedule.base_lr, schedule.cosine_end_lr, fraction)
 
 
-@LR_POLICY_REGISTRY.register()
+@LR_POLICY_REGISTRY.register(options=("SOLVER.STEPS", "SOLVER.LRS"))
 def steps_with_relative_lrs(schedule: Schedule, epoch: float) -> float:
     """BASE_LR times the entry of LRS whose entry of STEPS was passed last."""
     passed = sum(step <= epoch for step in schedule.steps)

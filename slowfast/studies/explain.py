@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.video import VideoDataset
 from slowfast.engine.setup import prepare
-from slowfast.engine.weights import load_test_weights
+from slowfast.engine.weights import load_test_weights, say_what_is_tested
 from slowfast.errors import UsageError
 from slowfast.models.build import build_model, unwrap
 from slowfast.text import load_classes, load_descriptors
@@ -73,7 +73,7 @@ class Explainer:
                 f"MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME}, OST.MATCHING {cfg.OST.MATCHING}: plans "
                 "are made by OST's head between frames and descriptors"
             )
-        load_test_weights(cfg, model)
+        say_what_is_tested(cfg, model, load_test_weights(cfg, model))
         self.dataset, self.model = dataset, model
         self.descriptors = _descriptors_by_name(cfg, model.head.banks)
 

@@ -159,3 +159,64 @@ def test_clearing_names():
     assert list(clear_names(state, ["backbone.", ".w"])) == ["a", "b"]
     with pytest.raises(UsageError, match="makes two keys w"):
         clear_names(state, ["backbone.", "a.", "b."])
+
+
+@pytest.mark.parametrize("pattern", ["backbon.", "module."])
+def test_a_pattern_that_clears_nothing_is_refused_with_the_nearest_keys(tmp_path, pattern):
+    path = save(tmp_path / "x.pth", {f"backbone.{k}": v for k, v in weights.ours().items()})
+    wanted = rf"CLEAR_NAME_PATTERN '{pattern}' occurs in no key of the file; nearest: backbone\.cl"
+    with pytest.raises(UsageError, match=wanted):
+        load_weights(Holder(), path, clear_name_patterns=["backbone.", pattern])
+    assert load_weights(Holder(), path, clear_name_patterns=["backbone."]).clean
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("strict", [True, False])
+def test_values_that_are_no_numbers_are_refused_with_their_key(tmp_path, value, strict):
+    state = weights.ours()
+    state["clip.visual.proj"][3, 2] = state["clip.text.positional_embedding"][0, 0] = value
+    path, model = save(tmp_path / "x.pth", state), Holder()
+    with pytest.raises(UsageError, match=r"x.pth: clip\.\S+ holds NaN or .* \(and 1 more\)"):
+        load_weights(model, path, strict=strict)
+    assert same(model, Holder().state_dict()), "a refused load must leave the model alone"
+    load_weights(model, path, strict=strict, allow_nan=True)
+    assert not model.clip.visual.proj[3, 2].isfinite()
+
+
+def test_a_number_beyond_the_models_type_is_infinite_there(tmp_path):
+    state = {key: value.double() for key, value in weights.ours().items()}
+    state["clip.logit_scale"].fill_(1e300)
+    with pytest.raises(UsageError, match=r"clip\.logit_scale holds NaN or infinite"):
+        load_weights(Holder(), save(tmp_path / "x.pth", state))
+
+
+def test_infinities_of_a_mask_are_the_models_own(tmp_path):
+    model = Holder()
+    model.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+    assert load_weights(model, save(tmp_path / "x.pth", model.state_dict())).clean
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [
+        (torch.int8, "int8, expected .*: this looks like a quantised model"),
+        (torch.bool, "bool, expected .*: this looks like masks of a pruned"),
+        (torch.complex64, "complex64, expected .*: this looks like a network of complex"),
+    ],
+)
+def test_only_floating_point_numbers_are_weights(tmp_path, dtype, kind):
+    state = weights.ours()
+    state["clip.visual.proj"] = state["clip.visual.proj"].to(dtype)
+    with pytest.raises(UsageError, match=rf"clip\.visual\.proj is {kind}"):
+        load_weights(Holder(), save(tmp_path / "x.pth", state), allow_nan=True)
+
+
+def test_a_conversion_and_the_epoch_are_reported(tmp_path, caplog):
+    state = weights.ours()
+    content = {"model_state": {key: value.half() for key, value in state.items()}, "epoch": 6}
+    with caplog.at_level(logging.INFO):
+        report = load_weights(Holder(), save(tmp_path / "x.pyth", content))
+    assert report.converted == {"float16": len(state)}
+    assert report.epoch == 7
+    assert f"{len(state)} converted from float16" in caplog.text
+    assert load_weights(Holder(), save(tmp_path / "y.pyth", state)).converted == {}

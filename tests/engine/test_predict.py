@@ -90,7 +90,23 @@ def test_a_broken_file_is_reported_and_the_next_one_scored(tmp_path: Path, opts:
 def test_a_model_without_class_names_is_refused(opts: list[Any]) -> None:
     model = torch.nn.Linear(2, 2)
     with pytest.raises(UsageError, match="class names"):
-        next(predict(config(opts), model, ["a.mp4"]))
+        next(predict(config(opts, "TEXT.CLASSES", ""), model, ["a.mp4"]))
+
+
+def test_names_of_another_number_of_classes_are_refused(tmp_path: Path, opts: list[Any]) -> None:
+    class Seven(torch.nn.Module):
+        """A network without texts, of seven classes, under a list of three."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores = torch.nn.Parameter(torch.zeros(7))
+
+        def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+            return self.scores.expand(len(inputs[0]), 7)
+
+    video = str(write_video(tmp_path / "good.mp4", 20))
+    with pytest.raises(UsageError, match="3 class names for scores of 7 classes"):
+        next(predict(config(opts), Seven(), [video]))
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -101,10 +117,36 @@ def test_the_command_line(
     flags = ["--json"] if as_json else []
     text = [str(x) for x in opts]
     code = main(["--cfg", "configs/demo/ost.yaml", *flags, str(video), "--opts", *text])
-    out = capsys.readouterr().out.splitlines()[-1]
+    printed = capsys.readouterr()
+    out = printed.out.splitlines()[-1]
     assert code == 0
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("testing")]
+    assert line == (
+        "testing ViFiCLIP, weights random (TEST.ALLOW_RANDOM_WEIGHTS: the figures mean nothing); "
+        f"3 classes of {tmp_path}/mine.txt; descriptors none; 6 frames x 2 clips x 3 crops; cpu, "
+        "float32"
+    )
     labels = json.loads(out)["labels"] if as_json else out
     assert all(name in labels for name in NAMES)
+
+
+def test_a_recipe_without_its_tuned_weights_labels_nothing(
+    tmp_path: Path, opts: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """OST's recipes mix a fifth of the original CLIP into weights that must be named."""
+    torch.save({"model_state": build_model(config(opts)).state_dict()}, tmp_path / "clip.pyth")
+    text = [*map(str, opts), "TEST.CLIP_RATIO", "0.2"]
+    text += ["CLIP.PRETRAINED", str(tmp_path / "clip.pyth")]
+    video = str(write_video(tmp_path / "good.mp4", 20))
+    words = ["--cfg", "configs/demo/ost.yaml", video, "--opts", *text]
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert "no tuned weights to mix with" in printed.err
+    assert printed.out == ""
+    assert main([*words, "TEST.CHECKPOINT_FILE_PATH", str(tmp_path / "clip.pyth")]) == 0
+    assert "(TEST.CHECKPOINT_FILE_PATH, slowfast format, CLIP share 0.2" in capsys.readouterr().err
+    assert main([*words, "TEST.CLIP_RATIO", "0"]) == 0
+    assert "clip.pyth (CLIP.PRETRAINED, tuned on no video); 3 cl" in capsys.readouterr().err
 
 
 def test_exit_codes(tmp_path: Path, opts: list[Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,6 +191,16 @@ def test_another_optimizer_is_refused(tmp_path):
         train(tiny_cfg(tmp_path, "SOLVER.ZERO_WD_1D_PARAM", True))
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    train(tiny_cfg(tmp_path, "SOLVER.MAX_EPOCH", 1))
+    (path,) = (tmp_path / "checkpoints").glob("checkpoint_epoch_*")
+    state = torch.load(path, weights_only=True)
+    state["model_state"]["head.weight"][0, 0] = torch.nan
+    torch.save(state, path)
+    with pytest.raises(UsageError, match=r"epoch_00001.pyth: head.weight holds NaN"):
+        train(tiny_cfg(tmp_path))
+
+
 def test_another_batch_size_keeps_the_share_of_the_epoch(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         Recorder(patch, (0, 1), terminate)

@@ -188,6 +188,23 @@ def make_cfg(**train):
     return SimpleNamespace(TRAIN=SimpleNamespace(**options), SOLVER=solver)
 
 
+@pytest.mark.parametrize("off", [0, 0.0, None])
+def test_clipping_to_0_is_off_as_in_pyslowfast(off):
+    cfg, model = make_cfg(MIXED_PRECISION=False), make_model()
+    cfg.SOLVER.CLIP_GRAD_VAL, cfg.SOLVER.CLIP_GRAD_L2NORM = off, None
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    stepper = Stepper.from_cfg(cfg, model, sgd(model), accumulation=1)
+    stepper.micro_step(
+        lambda: (
+            {"loss": sum(p.sum() for p in model.parameters())},
+            ModelOutput(torch.zeros(1, 2)),
+        ),
+        iteration=0,
+        iters=1,
+    )
+    assert not any(torch.equal(p, old) for p, old in zip(model.parameters(), before))
+
+
 def test_options_are_read_once():
     model = make_model()
     stepper = Stepper.from_cfg(make_cfg(), model, sgd(model), accumulation=2)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from slowfast.engine.test import chunks, test
 from slowfast.engine.train import train
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.metrics import one_label_map
-from slowfast.evaluation.results import read_scores
+from slowfast.evaluation.results import read_scores, to_plain
 from slowfast.structures import Encoded, ModelOutput, VideoBatch
 from tests.distributed import run_two_processes
 from tests.engine.tiny import SIZES, TinyClips, TinyNet, last_state, tiny_cfg
@@ -211,8 +213,27 @@ def test_a_batch_is_split_into_parts_of_at_most_the_given_size():
 
 def test_training_and_test_in_one_folder(tmp_path):
     train(tiny_cfg(tmp_path, "SOLVER.MAX_EPOCH", 1))
-    result = test(tiny_cfg(tmp_path))
+    start = tmp_path / "k400.pyth"
+    start.write_bytes(b"not read by a test of other weights")
+    result = test(tiny_cfg(tmp_path, "TRAIN.CHECKPOINT_FILE_PATH", start, "MVIT.DEPTH", 3))
     assert result["weights"].endswith("checkpoint_epoch_00001.pyth")
+    digests = [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in (result["weights"], start)]
+    assert [result["weights_digest"], result["start_digest"]] == [digest[:12] for digest in digests]
+    assert (result["weights_format"], result["weights_epoch"]) == ("slowfast", 1)
+    assert (result["device"], result["precision"]) == ("cpu", "float32")
+
+
+def test_every_option_that_was_read_is_in_the_result(tmp_path):
+    result = test(tiny_cfg(tmp_path, *RANDOM, "MVIT.DEPTH", 3, "TEST.NUM_ENSEMBLE_VIEWS", 3))
+    read = json.loads((tmp_path / "results.json").read_text())["config"]
+    assert read == to_plain(result["config"])
+    assert (read["TEST.LOGIT_SCALE"], read["TRAIN.MIXED_PRECISION"]) == (0.0, False)
+    assert (read["TEST.NUM_ENSEMBLE_VIEWS"], read["SOLVER.BASE_LR"]) == (3, 0.05)
+    assert read["MVIT.DEPTH"] == 3, "a model of the user's may read what he set"
+    others = {"MVIT.NUM_HEADS", "OST.EPSILON", "TEXT4VIS.HEAD", "SOLVER.MOMENTUM", "SOLVER.STEPS"}
+    assert not others & set(read), "of parts that are not in use"
+    tested = test(tiny_cfg(tmp_path, *RANDOM, "TRAIN.ENABLE", False))["config"]
+    assert "SOLVER.BASE_LR" not in tested
 
 
 def _scores(folder, *opts):

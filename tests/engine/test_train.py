@@ -12,6 +12,7 @@ from slowfast.engine.watch import LossError
 from slowfast.errors import DataError, SlowFastError, UsageError
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.losses import LOSS_REGISTRY
+from slowfast.solver.schedule import LR_POLICY_REGISTRY
 from tests.distributed import RankError, run_two_processes
 from tests.engine.tiny import Recorder, TinyNet, last_state, tiny_cfg
 
@@ -176,6 +177,29 @@ def test_unreadable_validation_videos_are_left_out_and_named(tmp_path):
         (("TRAIN.DATASET", "nonesuch"), "no DATASET named"),
         (("TEST.DATASET", "nonesuch"), "no DATASET named .* test after this training would fail"),
         (("TEST.CLIP_RATIO", 0.2), "TEST.CLIP_RATIO is 0.2, but CLIP.PRETRAINED is empty"),
+        # two epochs of 3 steps, in which the warm-up rises to the end of the cosine, 0
+        (
+            ("SOLVER.WARMUP_EPOCHS", 2.0, "SOLVER.WARMUP_START_LR", 0.0),
+            "of all 6 steps is 0, below",
+        ),
+        (
+            ("SOLVER.WARMUP_EPOCHS", 2.0, "SOLVER.WARMUP_START_LR", 4e-4),
+            "is 0.0004, below 1% of SOLVER.BASE_LR 0.05: nothing would be .* WARMUP_EPOCHS 2 ",
+        ),
+        (
+            (
+                *("SOLVER.LR_POLICY", "steps_with_relative_lrs"),
+                *("SOLVER.STEPS", [0, 1], "SOLVER.LRS", [0.0, 0.009]),
+            ),
+            "is 0.00045, below 1%",
+        ),
+        (
+            (
+                *("SOLVER.LR_UPDATE_PERIOD", 10, "SOLVER.MAX_EPOCH", 1),
+                *("SOLVER.WARMUP_EPOCHS", 0.5, "SOLVER.WARMUP_START_LR", 0.0),
+            ),
+            "of all 3 steps is 0, below .* LR_UPDATE_PERIOD 10",
+        ),
     ],
 )
 def test_impossible_settings_fail_before_anything_is_trained(tmp_path, opts, message, monkeypatch):
@@ -183,6 +207,53 @@ def test_impossible_settings_fail_before_anything_is_trained(tmp_path, opts, mes
     with pytest.raises(UsageError, match=message):
         train(tiny_cfg(tmp_path, *opts))
     assert recorder.losses == {}
+
+
+@pytest.mark.parametrize(
+    ("opts", "said"),
+    [
+        (
+            ("SOLVER.LR_POLICY", "ost_cosine", "SOLVER.COSINE_END_LR", 1e-7),
+            "SOLVER.COSINE_END_LR 1e-07: for SOLVER.LR_POLICY cosine; ost_cosine does not read it",
+        ),
+        (
+            ("SOLVER.STEPS", [0, 1], "SOLVER.LRS", [1.0, 0.1]),
+            "SOLVER.STEPS [0, 1], SOLVER.LRS [1.0, 0.1]: for SOLVER.LR_POLICY steps_with_relative",
+        ),
+        (
+            (
+                *("SOLVER.LR_POLICY", "steps_with_relative_lrs"),
+                *("SOLVER.STEPS", [0, 1], "SOLVER.LRS", [1.0, 0.1, 0.01]),
+            ),
+            "SOLVER.LRS: [0.01] have no SOLVER.STEPS and are not used",
+        ),
+    ],
+)
+def test_options_that_the_schedule_does_not_read_are_said(tmp_path, caplog, opts, said):
+    with caplog.at_level("WARNING"):
+        Job(tiny_cfg(tmp_path, *opts))
+    assert said in caplog.text
+    caplog.clear()
+    Job(tiny_cfg(tmp_path, "SOLVER.COSINE_END_LR", 1e-7))
+    assert "does not read" not in caplog.text
+
+
+@pytest.mark.parametrize("factor", [0.0099, 0.01])
+def test_the_rates_of_an_own_policy_are_looked_at_where_they_are_used(
+    tmp_path, monkeypatch, factor
+):
+    monkeypatch.setattr(LR_POLICY_REGISTRY, "_obj_map", dict(LR_POLICY_REGISTRY._obj_map))
+
+    @LR_POLICY_REGISTRY.register()
+    def late(schedule, epoch):
+        return schedule.base_lr * (factor if epoch == 1 else 0.0)
+
+    opts = ("SOLVER.LR_POLICY", "late", "TRAIN.SCHEDULE_UNIT", "epoch")
+    if factor < 0.01:
+        with pytest.raises(UsageError, match="rate of all 6 steps is 0.000495, below .* late"):
+            Job(tiny_cfg(tmp_path, *opts))
+    else:
+        assert Job(tiny_cfg(tmp_path, *opts)).set_lr(1, 2) == pytest.approx(5e-4)
 
 
 def test_the_crops_of_the_test_are_compared_with_the_tower_before_a_training(tmp_path):

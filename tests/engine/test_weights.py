@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from types import SimpleNamespace
 
 import pytest
 import torch
+from fvcore.common.config import CfgNode
 from torch import nn
 
 from ost.cli import call
-from slowfast.engine.weights import load_test_weights
+from slowfast.engine.weights import load_test_weights, say_what_is_tested
 from slowfast.errors import UsageError
 from slowfast.models.clip.build import build_clip
 
@@ -43,7 +45,9 @@ def make_cfg(folder, *, test=None, train=None, pretrained="", allow_random=False
             CHECKPOINT_TYPE="pytorch",
             ALLOW_MISSING_KEYS=False,
             ALLOW_RANDOM_WEIGHTS=allow_random,
+            ALLOW_NAN_WEIGHTS=False,
             CLIP_RATIO=ratio,
+            LOGIT_SCALE=0.0,
         ),
     )
 
@@ -56,7 +60,7 @@ def save(path, value, **extra):
 
 def loaded(cfg, model):
     source = load_test_weights(cfg, model)
-    return source, model.head.bias.item()
+    return str(source), model.head.bias.item()
 
 
 def test_the_named_file_wins_over_the_folder_and_the_starting_weights(tmp_path):
@@ -74,13 +78,15 @@ def test_the_named_file_wins_over_the_folder_and_the_starting_weights(tmp_path):
 def test_random_weights_need_permission(tmp_path):
     with pytest.raises(UsageError, match="no weights to test: no checkpoint in .*ALLOW_RANDOM"):
         load_test_weights(make_cfg(tmp_path), Towers())
-    assert load_test_weights(make_cfg(tmp_path, allow_random=True), Towers()) == "random"
+    found = load_test_weights(make_cfg(tmp_path, allow_random=True), Towers())
+    assert (str(found), found.facts()["weights_digest"]) == ("random", "")
 
 
 def test_a_pretrained_clip_is_tested_as_it_is(tmp_path):
     model = Towers(5.0)
     del model.head
-    assert load_test_weights(make_cfg(tmp_path, pretrained="openai"), model) == "openai"
+    found = load_test_weights(make_cfg(tmp_path, pretrained="openai"), model)
+    assert (str(found), found.notes) == ("openai", ("CLIP.PRETRAINED, tuned on no video",))
     assert model.clip.visual.bias.tolist() == [5.0, 5.0]
 
 
@@ -89,7 +95,7 @@ def test_a_pretrained_clip_under_random_parts_needs_permission(tmp_path):
     with pytest.raises(UsageError, match="openai leaves head.weight, head.bias random; name one"):
         load_test_weights(cfg, Towers())
     cfg.TEST.ALLOW_RANDOM_WEIGHTS = True
-    assert load_test_weights(cfg, Towers()) == "random"
+    assert str(load_test_weights(cfg, Towers())) == "random"
 
 
 def test_what_an_encoder_adds_to_clip_is_random_too_unless_it_is_not_used(tmp_path):
@@ -98,7 +104,7 @@ def test_what_an_encoder_adds_to_clip_is_random_too_unless_it_is_not_used(tmp_pa
     model.encoder = nn.Module()
     model.encoder.temporal = nn.Linear(2, 2)
     model.encoder.frozen, model.encoder.added = ("encoder.temporal.*",), ()
-    assert load_test_weights(cfg, model) == "openai"
+    assert str(load_test_weights(cfg, model)) == "openai"
     model.encoder.added = ("clip.visual.bias",)
     with pytest.raises(UsageError, match="leaves clip.visual.bias random"):
         load_test_weights(cfg, model)
@@ -120,7 +126,8 @@ def test_the_ratio_is_the_share_of_the_original_in_clips_parameters(tmp_path):
     model = Towers(11.0)
     cfg = make_cfg(tmp_path, test=named, pretrained="openai", ratio=0.2)
     source = load_test_weights(cfg, model)
-    assert source == f"{named} x 0.8 + openai x 0.2"
+    assert str(source) == f"{named} x 0.8 + openai x 0.2"
+    assert source.notes[-1] == "CLIP share 0.2 of 3 parameters, 0 buffers are CLIP's"
     assert model.clip.visual.weight.flatten().tolist() == pytest.approx([3.0] * 4)
     assert model.clip.logit_scale.item() == pytest.approx(3.0)
     assert model.head.bias.item() == 1.0
@@ -140,6 +147,70 @@ def test_a_ratio_without_an_original_is_refused(tmp_path):
         load_test_weights(cfg, Towers())
 
 
+@pytest.mark.parametrize("allow_random", [False, True])
+def test_a_ratio_without_tuned_weights_is_refused(tmp_path, allow_random):
+    cfg = make_cfg(tmp_path, pretrained="openai", ratio=0.2, allow_random=allow_random)
+    model = Towers()
+    del model.head
+    wanted = "CLIP_RATIO is 0.2, but there are no tuned weights to mix with openai: .*CLIP_RATIO 0$"
+    with pytest.raises(UsageError, match=wanted):
+        load_test_weights(cfg, model)
+
+
+def test_options_that_the_model_has_no_use_for_are_refused(tmp_path):
+    cfg = make_cfg(tmp_path, test=save(tmp_path / "a.pth", 1.0), pretrained="openai", ratio=0.2)
+    with pytest.raises(UsageError, match="CLIP_RATIO is 0.2, but Linear has no CLIP to mix"):
+        load_test_weights(cfg, nn.Linear(2, 2))
+    cfg.TEST.CLIP_RATIO, cfg.TEST.LOGIT_SCALE = 0.0, 100.0
+    with pytest.raises(UsageError, match="LOGIT_SCALE is 100, .* the scores of Towers are none"):
+        load_test_weights(cfg, Towers())
+
+
+def test_weights_that_are_no_numbers_need_permission(tmp_path):
+    cfg = make_cfg(tmp_path, test=save(tmp_path / "a.pth", torch.nan))
+    with pytest.raises(UsageError, match=r"a.pth: \S+ holds NaN .*ALLOW_NAN_WEIGHTS True"):
+        load_test_weights(cfg, Towers())
+    cfg.TEST.ALLOW_NAN_WEIGHTS = True
+    assert loaded(cfg, Towers())[1] != loaded(cfg, Towers())[1]  # NaN
+
+
+@pytest.mark.parametrize(
+    ("place", "wanted"),
+    [
+        ("test", "epoch 3, slowfast format, CLIP share 0"),
+        ("newest", "the newest of OUTPUT_DIR, epoch 3, slowfast format"),
+        ("train", "TRAIN.CHECKPOINT_FILE_PATH, not trained further, epoch 3, slowfast format"),
+    ],
+)
+def test_one_line_says_which_weights_label_which_classes(tmp_path, capsys, place, wanted):
+    file = "checkpoints/checkpoint_epoch_00003.pyth" if place == "newest" else "k400.pyth"
+    path = save(tmp_path / file, 1.0, epoch=2)
+    places = {} if place == "newest" else {place: path}
+    cfg, model = make_cfg(tmp_path, **places), Towers()
+    cfg.MODEL = SimpleNamespace(MODEL_NAME="OST", NUM_CLASSES=0)
+    files = {"SPATIAL": "four.json", "TEMPORAL": "unused.json", "CLASSES": "mine.txt", "SUBSET": ""}
+    cfg.TEXT = CfgNode(files)
+    cfg.DATA = SimpleNamespace(NUM_FRAMES=32)
+    cfg.TEST.NUM_TEMPORAL_CLIPS, cfg.TEST.NUM_SPATIAL_CROPS = [1, 4], 3
+    model.head.vocabulary = SimpleNamespace(names=("a", "b"))
+    model.head.banks = {"spatial": None}
+    weights = load_test_weights(cfg, model)
+    say_what_is_tested(cfg, model, weights)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"testing OST, weights {path} (")
+    assert wanted in line
+    assert line.endswith(
+        "; 2 classes of mine.txt; descriptors spatial four.json; 32 frames x 1, 4 clips x 3 crops; "
+        "cpu, float32"
+    )
+    assert weights.facts() == {
+        "weights": str(path),
+        "weights_format": "slowfast",
+        "weights_epoch": 3,
+        "weights_digest": hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+    }
+
+
 def save_clip_with_batch_norm(folder, seed):
     """A residual tower of open_clip, whose batch norms have seen something, saved as ours."""
     vision = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}
@@ -157,7 +228,9 @@ def save_clip_with_batch_norm(folder, seed):
     return model, path
 
 
-def test_the_ratio_and_the_averaging_tool_make_the_same_weights_of_a_batch_norm(tmp_path, caplog):
+def test_the_ratio_and_the_averaging_tool_make_the_same_weights_of_a_batch_norm(
+    tmp_path, caplog, capsys
+):
     original, before = save_clip_with_batch_norm(tmp_path, 1)
     _, tuned = save_clip_with_batch_norm(tmp_path, 2)
     words = ["mix", str(before), str(tuned), "--ratio", "0.2", "-o", str(tmp_path / "mixed.pyth")]
@@ -165,7 +238,7 @@ def test_the_ratio_and_the_averaging_tool_make_the_same_weights_of_a_batch_norm(
     expected = torch.load(tmp_path / "mixed.pyth", weights_only=True)["model_state"]
     cfg = make_cfg(tmp_path, test=tuned, pretrained=str(before), ratio=0.2)
     with caplog.at_level("INFO"):
-        load_test_weights(cfg, original)
+        notes = load_test_weights(cfg, original).notes
     found = original.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], value) for key, value in expected.items())
@@ -175,3 +248,6 @@ def test_the_ratio_and_the_averaging_tool_make_the_same_weights_of_a_batch_norm(
     assert not torch.equal(found[statistic], sides[1][statistic])
     torch.testing.assert_close(found[weight], 0.2 * sides[0][weight] + 0.8 * sides[1][weight])
     assert "keep the original's values" in caplog.text
+    counted = sum(key in expected for key, _ in original.named_buffers())
+    assert notes[-1].endswith(f"parameters, {counted} buffers are CLIP's")
+    assert f", {counted} buffers as in {before}" in capsys.readouterr().out

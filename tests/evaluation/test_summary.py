@@ -352,6 +352,27 @@ def test_checkpoints_of_two_runs_are_two_starts(published):
     assert [row.setting.start for row in table.rows] == starts
 
 
+def test_two_files_of_one_name_are_two_starts_and_else_no_digest_is_shown(published):
+    digests = ("aaaaaaaaaaaa", "bbbbbbbbbbbb")
+    facts = {"protocol": "few_shot", "shots": 2, "start": "runs/k400.pyth"}
+    runs = [
+        content(**facts, split=str(split), top1=top1, start_digest=digest)
+        for digest, top1 in zip(digests, (60.0, 70.0))
+        for split in (1, 2)
+    ]
+    (table,) = gather(results(published, *runs), published=published)
+    assert [(row.setting.start, row.cells["2"].mean) for row in table.rows] == [
+        ("K400", 60.0),
+        ("K400", 70.0),
+    ]
+    text = to_console(build_grid(table))
+    assert all(f"K400 {digest}" in text for digest in digests)
+    for alone in (runs[:2], [*runs[:1], content(**facts, split="2")]):
+        (table,) = gather(results(published, *alone), published=published)
+        assert len(table.rows) == 1
+        assert "aaaa" not in to_console(build_grid(table))
+
+
 def test_multi_label_results_have_a_column_of_their_own(published):
     data = content(map=55.0)
     del data["top1"], data["top5"]

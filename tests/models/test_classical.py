@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from ost.cli import call
 from slowfast.checkpoint.load import load_weights
 from slowfast.config.load import load_cfg
 from slowfast.engine.test import test
@@ -251,6 +253,7 @@ def test_pytorchvideos_released_files_load_by_their_type(tiny, tmp_path, name):
             ("RESNET.STRIDE_1X1", True),
             "RESNET.STRIDE_1X1 is True: .*ResNet.* has False only",
         ),
+        ("MViT", ("MODEL.DETACH_FINAL_FC", True), "DETACH_FINAL_FC is True: .*MViT.* False only"),
         ("Slow", ("RESNET.NUM_GROUPS", 32), "RESNET.NUM_GROUPS is 32: .* has 1 only"),
         ("Slow", ("NONLOCAL.LOCATION", [[[]], [[1, 3]], [[]], [[]]]), "no non-local blocks"),
         ("Slow", ("MODEL.ARCH", "2d"), "MODEL.ARCH '2d' is no ResNet .* choose c2d, i3d or slow"),
@@ -296,6 +299,73 @@ def lists(tmp_path_factory):
     for split in ("train", "val", "test"):
         (folder / f"{split}.csv").write_text("".join(rows))
     return folder
+
+
+# The whole of what PySlowFast's SLOW_4x16_R50 says.
+SLOW_4X16 = """
+TRAIN: {ENABLE: True, DATASET: kinetics, BATCH_SIZE: 64, EVAL_PERIOD: 10, CHECKPOINT_PERIOD: 1,
+        AUTO_RESUME: True}
+DATA: {NUM_FRAMES: 4, SAMPLING_RATE: 16, TRAIN_JITTER_SCALES: [256, 320], TRAIN_CROP_SIZE: 224,
+       TEST_CROP_SIZE: 256, INPUT_CHANNEL_NUM: [3]}
+RESNET: {ZERO_INIT_FINAL_BN: True, WIDTH_PER_GROUP: 64, NUM_GROUPS: 1, DEPTH: 50,
+         TRANS_FUNC: bottleneck_transform, STRIDE_1X1: False,
+         NUM_BLOCK_TEMP_KERNEL: [[3], [4], [6], [3]]}
+NONLOCAL: {LOCATION: [[[]], [[]], [[]], [[]]], GROUP: [[1], [1], [1], [1]],
+           INSTANTIATION: dot_product}
+BN: {USE_PRECISE_STATS: True, NUM_BATCHES_PRECISE: 200, MOMENTUM: 0.1, WEIGHT_DECAY: 0.0}
+SOLVER: {BASE_LR: 0.1, LR_POLICY: cosine, MAX_EPOCH: 196, MOMENTUM: 0.9, WEIGHT_DECAY: 1e-4,
+         WARMUP_EPOCHS: 34.0, WARMUP_START_LR: 0.01, OPTIMIZING_METHOD: sgd}
+MODEL: {NUM_CLASSES: 400, ARCH: slow, MODEL_NAME: ResNet, LOSS_FUNC: cross_entropy,
+        DROPOUT_RATE: 0.5}
+TEST: {ENABLE: True, DATASET: kinetics, BATCH_SIZE: 64}
+DATA_LOADER: {NUM_WORKERS: 8, PIN_MEMORY: True}
+NUM_GPUS: 8
+NUM_SHARDS: 1
+RNG_SEED: 0
+OUTPUT_DIR: .
+"""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_commands_run_pyslowfasts_file(lists, tmp_path, capsys, named):
+    (tmp_path / "slow.yaml").write_text(SLOW_4X16)
+    (tmp_path / "mine.txt").write_text("running\nstanding\n")
+    options = {
+        "NUM_GPUS": 0,
+        "MODEL.NUM_CLASSES": 2,
+        "TEXT.CLASSES": str(tmp_path / "mine.txt") if named else "",
+        "RESNET.WIDTH_PER_GROUP": 8,
+        "DATA.PATH_TO_DATA_DIR": str(lists),
+        "DATA.SAMPLING_RATE": 2,
+        "DATA.TRAIN_JITTER_SCALES": [34, 36],
+        "DATA.TRAIN_CROP_SIZE": 32,
+        "DATA.TEST_CROP_SIZE": 64,
+        "TRAIN.BATCH_SIZE": 4,
+        "TEST.BATCH_SIZE": 4,
+        "TEST.NUM_ENSEMBLE_VIEWS": 2,
+        "SOLVER.MAX_EPOCH": 1,
+        "SOLVER.WARMUP_EPOCHS": 0.0,
+        "DATA_LOADER.NUM_WORKERS": 0,
+        "OUTPUT_DIR": str(tmp_path / "run"),
+    }
+    cfg = ["--cfg", str(tmp_path / "slow.yaml")]
+    opts = ["--opts", *(str(word) for pair in options.items() for word in pair)]
+    assert call("run", [*cfg, *opts]) == 0
+    printed = capsys.readouterr()
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("testing ")]
+    source = options["TEXT.CLASSES"] or "MODEL.NUM_CLASSES"
+    assert f"(the newest of OUTPUT_DIR, epoch 1, slowfast format); 2 classes of {source};" in line
+    assert line.endswith("descriptors none; 4 frames x 2 clips x 3 crops; cpu, float32")
+    names = ["running", "standing"] if named else ["0", "1"]
+    result = json.loads((tmp_path / "run/results.json").read_text())
+    assert list(result["per_class"]) == names
+    assert result["num_videos_scored"] == 4
+    first = json.loads((tmp_path / "run/predictions.jsonl").read_text().splitlines()[0])
+    assert sorted(first["top"]) == names
+    assert call("predict", [str(lists / "0.mp4"), *cfg, *opts]) == (0 if named else 2)
+    printed = capsys.readouterr()
+    assert ("running" in printed.out) == named
+    assert ("this model has no class names: set TEXT.CLASSES" in printed.err) != named
 
 
 @pytest.mark.parametrize("name", ["SlowFast", "I3D", "MViT"])

@@ -61,5 +61,7 @@ def test_what_an_encoder_adds_to_a_tower_is_no_part_of_it(model, choice):
 def test_mistakes(model):
     with pytest.raises(UsageError, match=r"CLIP\.TRAINABLE 'vision': choose from \['both'"):
         select_trainable(model, "vision")
-    with pytest.raises(UsageError, match=r"'text\.\*' matches no parameter; names look like 'clip"):
-        select_trainable(model, "both", freeze=["text.*"])
+    with pytest.raises(UsageError, match=r"'clip\.text_proj' matches no.*: clip\.text\.text_proj"):
+        select_trainable(model, "both", freeze=["clip.text_proj"])
+    with pytest.raises(UsageError, match=r"added 'clip\.visual\.time' matches no parameter"):
+        select_trainable(model, "both", added=["clip.visual.time"])

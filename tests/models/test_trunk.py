@@ -184,6 +184,15 @@ def test_a_released_file_is_loaded_without_its_classifier(tmp_path, builder):
         assert_close(value, whole.state_dict()[key])
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    trunk = build_trunk(tiny("slow"))
+    state = trunk.state_dict()
+    name = next(iter(state))
+    torch.save({**state, name: state[name].to(torch.int8)}, tmp_path / "released.pyth")
+    with pytest.raises(UsageError, match=f"TRUNK.PRETRAINED .*: {name} is int8"):
+        load_trunk(trunk, str(tmp_path / "released.pyth"), cut_head(trunk))
+
+
 def test_weights_of_another_trunk_are_refused(tmp_path):
     other, trunk = build_trunk(tiny("slow")), build_trunk(tiny("x3d"))
     lost = cut_head(trunk)

@@ -272,6 +272,12 @@ def test_a_head_may_use_what_its_encoder_provides(tiny_clip, videos):
     assert "context_BLD" in output.extras
 
 
+@pytest.mark.parametrize("name", ["OST", "ViFiCLIP", "Text4Vis"])
+def test_a_last_layer_that_is_not_there_cannot_be_trained_alone(tiny_cfg, name):
+    with pytest.raises(UsageError, match="DETACH_FINAL_FC is True, but .* use LinearHead"):
+        build_model(tiny_cfg(name, "MODEL.DETACH_FINAL_FC", True))
+
+
 def test_linear_head_trains_without_the_text_tower(tiny_cfg):
     options = ("MODEL.HEAD_NAME", "LinearHead", "MODEL.LOSS_FUNC", "cross_entropy")
     model = build_model(tiny_cfg("CLIP", *options))

@@ -119,11 +119,22 @@ def test_the_first_matching_rule_wins():
     assert {g["lr_scale"] for g in groups if "conv.bias" in g["param_names"]} == {1.0}
 
 
+def test_a_rule_that_matches_nothing_is_refused_with_the_nearest_names():
+    model = WithBatchNorm()
+    model.param_rules = (Rule("specail.weight", 10.0), Rule("*.bias", 2.0))
+    with pytest.raises(UsageError, match=r"WithBatch.*'specail.weight'.*nearest: special.weight,"):
+        build_param_groups(model, weight_decay=0.1)
+    model.param_rules = (Rule("other.*", 10.0, optional=True), Rule("*.bias", 2.0))
+    assert {g["lr_scale"] for g in build_param_groups(model, weight_decay=0.1)} == {1.0, 2.0}
+    model.bn.requires_grad_(False)  # matched, though nothing of it is trained
+    build_param_groups(model, weight_decay=0.1, rules=[Rule("bn.*", 3.0)])
+
+
 @given(patterns=st.lists(st.sampled_from(["*", "clip.*", "*.weight", "*text*", "nothing"])))
 @settings(max_examples=40, deadline=None)
 def test_every_trainable_parameter_lands_exactly_once(patterns):
     model = TwoTowers()
-    rules = [Rule(pattern, lr_scale=i + 2.0) for i, pattern in enumerate(patterns)]
+    rules = [Rule(pattern, lr_scale=i + 2.0, optional=True) for i, pattern in enumerate(patterns)]
     groups = build_param_groups(
         model, weight_decay=0.1, layer_decay=0.5, zero_wd_1d=True, rules=rules
     )

@@ -225,6 +225,14 @@ def test_impossible_settings_are_refused(options, named):
         get_lr_at_epoch(solver_cfg(**options), 0.0)
 
 
+def test_factors_to_spare_are_never_reached():
+    """PySlowFast's SLOWFAST_8x8_R50_stepwise has six factors for four steps."""
+    options = {"STEPS": [0, 94, 154, 196], "LRS": [1, 0.1, 0.01, 0.001, 0.0001, 0.00001]}
+    cfg = solver_cfg(LR_POLICY="steps_with_relative_lrs", MAX_EPOCH=239, **options)
+    rates = [get_lr_at_epoch(cfg, epoch) for epoch in (93.9, 94, 195.9, 238.9)]
+    assert rates == pytest.approx([0.1, 0.01, 1e-3, 1e-4])
+
+
 @pytest.fixture
 def policies(monkeypatch):
     monkeypatch.setattr(LR_POLICY_REGISTRY, "_obj_map", dict(LR_POLICY_REGISTRY._obj_map))

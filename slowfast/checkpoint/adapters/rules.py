@@ -6,15 +6,15 @@ Our key space: ``clip.visual.*``, ``clip.text.*``, ``clip.logit_scale``, then ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
 
 from slowfast.errors import UsageError
 from slowfast.utils.logging import get_logger
+from slowfast.utils.patterns import matches
 
 logger = get_logger(__name__)
 WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
@@ -92,11 +92,6 @@ def rename(key: str, renames: tuple[tuple[str, str], ...]) -> str:
 def begin(keys: Collection[str], *starts: str | tuple[str, ...]) -> bool:
     """Return whether, for each of ``starts``, some key begins with it (or with one of it)."""
     return all(any(key.startswith(start) for key in keys) for start in starts)
-
-
-def matches(key: str, patterns: Iterable[str]) -> bool:
-    """Return whether ``key`` fits any pattern (shell wildcards)."""
-    return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def apply(adapter: Adapter, state: Mapping[str, Tensor]) -> Adapted:

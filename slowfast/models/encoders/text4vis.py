@@ -90,7 +90,6 @@ class Text4VisEncoder(nn.Module):
 
     options: ClassVar[tuple[str, ...]] = ("TEXT4VIS",)
     provides: frozenset[str] = frozenset({"frames"})
-    added = ("clip.visual.*.control_point.*", "clip.visual.time_embedding")
     # parity: the published groups go by name, so this one learns at the backbone's rate.
     added_at_backbone_rate = ("clip.visual.time_embedding",)
 
@@ -107,6 +106,10 @@ class Text4VisEncoder(nn.Module):
         self.tower = tower or TowerOptions()
         if self.tower.joint:
             self.provides = frozenset()
+        self.added = (
+            *("clip.visual.*.control_point.*",) * (self.tower.temporal == "tokent1d"),
+            *("clip.visual.time_embedding",) * self.tower.joint,
+        )
         # What weights may name that were trained with it (checkpoint.load).
         self.marks = (f"TEXT4VIS.TEMPORAL {self.tower.temporal}",)
         self.temporal = FrameTransformer(*_head_size(clip)) if head == "transf" else None

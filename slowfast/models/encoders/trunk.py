@@ -19,6 +19,7 @@ import torch
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 
+from slowfast.checkpoint.load import check_values
 from slowfast.checkpoint.reader import read_checkpoint
 from slowfast.config.configurable import configurable
 from slowfast.config.paths import resolve_path
@@ -152,10 +153,11 @@ def load_trunk(trunk: nn.Module, path: str, lost: set[str]) -> None:
         lost: names that the file may hold in vain.
 
     Raises:
-        UsageError: unreadable file, or weights of another network.
+        UsageError: unreadable file, weights of another network, or what cannot be weights.
     """
     state = read_checkpoint(path).state
     kept = {key: tensor for key, tensor in state.items() if key not in lost}
+    check_values(f"TRUNK.PRETRAINED {path}", kept, trunk.state_dict())
     try:
         trunk.load_state_dict(kept)
     except RuntimeError as error:

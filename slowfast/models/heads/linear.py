@@ -27,6 +27,7 @@ class LinearHead(nn.Module):
         vocabulary: the K classes, where their names are known.
     """
 
+    options: ClassVar[tuple[str, ...]] = ("MODEL.DETACH_FINAL_FC",)
     requires: ClassVar[dict[str, str]] = {}
     averages_frames: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
