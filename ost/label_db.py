@@ -13,12 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
-from slowfast.text.label_db import check_classes, check_descriptors
 
 BENCHMARKS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200")
 
@@ -45,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> list[str]:
     """Print the table of all descriptor files and return the problems found."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from slowfast.text.label_db import check_classes, check_descriptors
+
     folders = args.folders or _all_folders()
     table = Table("data set", "kind", "N", "classes", "longest prompt, tokens", "problems")
     if args.pretrained:

@@ -24,7 +24,6 @@ from slowfast.config.paths import resolve_path
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.published import PublishedTables, parse_published
 from slowfast.evaluation.result_entry import parse_result
-from slowfast.evaluation.results import atomic_write
 from slowfast.evaluation.summary import BY, gather
 from slowfast.evaluation.tables import FORMATS, STD, build_grid, to_csv
 
@@ -127,5 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out is None:
         print(text, end="")
     else:
+        from slowfast.evaluation.results import atomic_write
+
         atomic_write(args.out, text)
     return 0

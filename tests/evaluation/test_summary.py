@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from slowfast.errors import UsageError
-from slowfast.evaluation.metrics import harmonic_mean
 from slowfast.evaluation.published import Published, parse_published
 from slowfast.evaluation.result_entry import parse_result
+from slowfast.evaluation.spread import harmonic_mean
 from slowfast.evaluation.summary import gather
 from slowfast.evaluation.tables import (
     MEASURED,

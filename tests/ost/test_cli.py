@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ost import cli
+from ost import cli, demo_data, label_db, miniature
 from slowfast import __version__
+from slowfast.datasets.demo_actions import Sizes
+from slowfast.datasets.demo_actions import miniature as layouts
 from slowfast.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,24 @@ def test_every_tool_answers_help_under_its_own_name(name, capsys) -> None:
         cli.main([name, "--help"])
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: ost {name} ")
+
+
+def test_no_tool_needs_torch_for_its_help() -> None:
+    code = (
+        "import sys; from ost import cli\n"
+        "for name in cli.TOOLS:\n"
+        "    try: cli.main([name, '--help'])\n"
+        "    except SystemExit: assert 'torch' not in sys.modules, name\n"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: ost ") == len(cli.TOOLS)
+
+
+def test_sizes_in_a_help_are_those_of_the_generators() -> None:
+    assert Sizes()._asdict() == demo_data.SIZES
+    assert layouts.Sizes()._asdict() == miniature.SIZES
+    assert list(layouts.LAYOUTS) == list(label_db.BENCHMARKS)
 
 
 def test_an_unknown_tool_is_one_line_with_the_nearest(capsys) -> None:
