@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from slowfast.config.describe import options_of, words_of
+from slowfast.config.inputs import list_path
 from slowfast.datasets.build import find_dataset
-from slowfast.datasets.from_config import list_path
 from slowfast.models.losses import LOSS_REGISTRY, STANDARD
 from slowfast.solver.optimizer import OPTIMIZER_REGISTRY
 

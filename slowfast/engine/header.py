@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from slowfast.datasets.from_config import list_path
+from slowfast.config.inputs import list_path
 from slowfast.engine.facts import describe_parts
 from slowfast.engine.job import Job
 from slowfast.engine.setup import class_names, video_paths

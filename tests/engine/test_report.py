@@ -50,8 +50,11 @@ def test_failed_videos_are_said_once_with_their_reason(tmp_path, capsys):
     assert [line for line in lines if "video3.mp4" in line] == [
         "failed videos: 1 of 5: video3.mp4 (no video stream)"
     ]
-    assert lines[0] == "data:     test TinyClips (10 clips); 3 classes"
-    assert lines[1].startswith("model:    TinyNet, tiny, weights random, 0.00 of 0.00 million")
+    first = next(i for i, line in enumerate(lines) if line.startswith("data: "))
+    assert lines[first] == "data:     test TinyClips (10 clips); 3 classes"
+    assert lines[first + 1].startswith(
+        "model:    TinyNet, tiny, weights random, 0.00 of 0.00 million"
+    )
     assert lines[-1] == f"next: ost summarize {tmp_path}"
 
 

@@ -110,6 +110,40 @@ def test_how_a_tool_ends_is_the_exit_code(monkeypatch, capsys, ends, code, said)
     assert capsys.readouterr().err == said
 
 
+def test_a_closed_pipe_has_no_traceback(tmp_path) -> None:
+    code = (
+        "import sys, types; from ost import cli\n"
+        "sys.modules['ost.check'] = stub = types.ModuleType('ost.check')\n"
+        "stub.main = lambda words: [print('line', i, flush=True) for i in range(10**5)] and 0\n"
+        "sys.exit(cli.main(['check']))\n"
+    )
+    (tmp_path / "much.py").write_text(code)
+    shell = f"{sys.executable} {tmp_path}/much.py | head -1; echo ${{PIPESTATUS[0]}}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", shell], env=env, capture_output=True, text=True)
+    assert done.stdout.split("\n") == ["line 0", "141", ""]
+    assert done.stderr == ""
+
+
+def test_a_file_that_may_not_be_used_is_one_line(monkeypatch, capsys) -> None:
+    def main(words):
+        raise PermissionError(13, "Permission denied", "/root/good.csv")
+
+    stub = types.ModuleType("ost.check")
+    stub.main = main
+    monkeypatch.setitem(sys.modules, "ost.check", stub)
+    assert cli.main(["check"]) == 2
+    said = "error: /root/good.csv cannot be used (Permission denied)\n"
+    assert capsys.readouterr().err == said
+
+
+def test_no_classes_to_show_are_refused(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", "a.mp4", "--cfg", "OST/zero_shot/ucf101", "--topk", "-1"])
+    assert end.value.code == 2
+    assert "--topk -1: expected 1 or more" in capsys.readouterr().err
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch) -> None:
     stub = types.ModuleType("ost.check")
     stub.main = lambda words: 1 / 0
@@ -150,7 +184,7 @@ def test_one_phase_switches_the_other_off(name, phase, monkeypatch, tmp_path) ->
     stub = types.ModuleType("slowfast.engine.run")
     stub.run = lambda cfg, init_method: seen.append(cfg)
     monkeypatch.setitem(sys.modules, "slowfast.engine.run", stub)
-    (tmp_path / "a.yaml").write_text("TASK: a\n")
+    (tmp_path / "a.yaml").write_text("{TASK: a, TRAIN: {DATASET: mine}, TEST: {DATASET: mine}}\n")
     assert cli.main([name, "--cfg", str(tmp_path / "a.yaml"), "--opts", "NUM_GPUS", "0"]) == 0
     (cfg,) = seen
     assert cfg.TASK == "a"

@@ -11,6 +11,7 @@ from slowfast.models.clip.text import TextBank
 from slowfast.text import (
     CONTEXT_LENGTH,
     ClassVocabulary,
+    Descriptors,
     expand_descriptors,
     expand_names,
     get_prompts,
@@ -45,26 +46,49 @@ def build_category_bank(
     return _bank(cfg, clip, expand_names(get_prompts(templates), vocabulary))
 
 
-def build_descriptor_banks(
-    cfg: Any, clip: CustomTextCLIP, vocabulary: ClassVocabulary, *, templates: str
-) -> dict[str, TextBank]:
-    """Return the descriptors of each kind of ``OST.KINDS`` in their templates, K x N.
+def build_descriptors(cfg: Any, vocabulary: ClassVocabulary) -> dict[str, Descriptors]:
+    """Return the descriptors of each kind of ``OST.KINDS``, K x N, joined to the classes by name.
 
-    The files are checked against the whole of ``TEXT.CLASSES``, then joined by name.
+    The files are checked against the whole of ``TEXT.CLASSES``.
     """
-    listed, banks = load_classes(cfg.TEXT.CLASSES), {}
+    listed, found = load_classes(cfg.TEXT.CLASSES), {}
     if not cfg.OST.KINDS:
         raise UsageError(f"OST.KINDS is empty: choose from {KINDS}")
     for kind in (kind for kind in KINDS if kind in cfg.OST.KINDS):
-        path = cfg.TEXT.SPATIAL if kind == "spatial" else cfg.TEXT.TEMPORAL
+        path = cfg.TEXT[kind.upper()]
         if not path:
             raise UsageError(f"TEXT.{kind.upper()} is empty: name the file of {kind} descriptors")
         descriptors = load_descriptors(path, listed, kind=kind, num=cfg.OST.N)
-        own = [descriptors[listed.index(name)] for name in vocabulary.names]
-        conditioned = kind in cfg.OST.CONDITION
-        texts = expand_descriptors(get_prompts(templates), vocabulary, own, conditioned=conditioned)
-        banks[kind] = _bank(cfg, clip, texts)
-    return banks
+        found[kind] = tuple(descriptors[listed.index(name)] for name in vocabulary.names)
+    return found
+
+
+def build_descriptor_banks(
+    cfg: Any, clip: CustomTextCLIP, vocabulary: ClassVocabulary, *, templates: str
+) -> dict[str, TextBank]:
+    """Return what ``build_descriptors`` finds in the templates of each kind."""
+    prompts = get_prompts(templates)
+    return {
+        kind: _bank(
+            cfg,
+            clip,
+            expand_descriptors(prompts, vocabulary, own, conditioned=kind in cfg.OST.CONDITION),
+        )
+        for kind, own in build_descriptors(cfg, vocabulary).items()
+    }
+
+
+def check_texts(cfg: Any, head: Any) -> None:
+    """Read the texts of ``head`` as it will, so that a mistake shows before weights are fetched.
+
+    Which texts a registered head reads is told by its ``options``.
+    """
+    if not cfg.TEXT.CLASSES:
+        return
+    vocabulary = build_vocabulary(cfg)
+    reads = {"TEXT.SPATIAL", "TEXT.TEMPORAL"} & set(getattr(head, "options", ()))
+    if reads and cfg.OST.MATCHING != "category":
+        build_descriptors(cfg, vocabulary)
 
 
 def _bank(cfg: Any, clip: CustomTextCLIP, texts: list[list[str]]) -> TextBank:
