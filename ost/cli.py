@@ -94,7 +94,7 @@ def call(name: str, words: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Who read our output has left (``| head -1``). Python would say so when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
     except PermissionError as error:
         sys.stderr.write(f"error: {error.filename} cannot be used ({error.strerror})\n")

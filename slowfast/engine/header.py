@@ -73,8 +73,8 @@ def describe_data(cfg: Any, model: nn.Module, data: Mapping[str, Dataset]) -> st
     for split, dataset in data.items():
         listed = len(video_paths(dataset))
         name = list_path(cfg, split) if listed else type(dataset).__name__
-        videos = listed or getattr(dataset, "num_videos", "?")
-        parts.append(f"{split} {name} ({videos} {'videos' if listed else 'clips'})")
+        size = f"{listed} videos" if listed else f"{getattr(dataset, 'num_videos', '?')} clips"
+        parts.append(f"{split} {name} ({size})")
     names = class_names(cfg, model)
     source = cfg.TEXT.SUBSET or cfg.TEXT.CLASSES or cfg.TENSORBOARD.CLASS_NAMES_PATH
     of = f" of {source}" if names and source else ""

@@ -85,7 +85,7 @@ def test_mistakes_are_one_line(
 
 def test_ctrl_c_is_one_line_whatever_the_processes(folder: Path, tmp_path) -> None:
     listed = tmp_path / "long.csv"
-    listed.write_text("gone.mp4 0\n" + "good.mp4 1\n" * 20000)
+    listed.write_text("gone.mp4 0\n" + "good.mp4 1\n" * 5000)
     words = ["check", str(listed), "--prefix", str(folder), "--workers", "2"]
     command = subprocess.Popen(
         [sys.executable, "-u", "-m", "ost", *words],
