@@ -15,10 +15,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slowfast.datasets.lists.annotations import VideoList, read_list
-from slowfast.datasets.preparation.verifying import Verdict, check_all
 from slowfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from slowfast.datasets.lists.annotations import VideoList
+    from slowfast.datasets.preparation.verifying import Verdict
 
 REPORT_SECONDS = 5.0
 
@@ -56,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
     """Check the list and print the report; returns the exit code."""
     if os.path.abspath(args.good or "-") == os.path.abspath(args.list):
         raise UsageError(f"--good {args.good} would overwrite the list; choose another name")
+    # Late, here as in every tool: they bring torch in, and --help and refusals answer at once.
+    from slowfast.datasets.lists.annotations import read_list
+    from slowfast.datasets.preparation.verifying import check_all
+
     videos = read_list(
         args.list, prefix=args.prefix, separator=args.separator, num_classes=args.num_classes
     )

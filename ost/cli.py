@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from slowfast import __version__
-from slowfast.errors import SlowFastError
+from slowfast.errors import SlowFastError, UsageError
 
 GROUPS = {
     "Models": {
@@ -47,6 +48,7 @@ GROUPS = {
 }
 TOOLS = [name for group in GROUPS.values() for name in group]
 INTERRUPTED = 130
+NO_READER = 141  # as the shell reports a program that SIGPIPE ended
 
 
 def help_text() -> str:
@@ -83,12 +85,20 @@ def call(name: str, words: Sequence[str]) -> int:
     """Run the tool ``name`` with the words behind it and return its exit code; see ``main``."""
     try:
         code: int = importlib.import_module(f"ost.{name.replace('-', '_')}").main(words)
+        sys.stdout.flush()
     except SlowFastError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         return INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has left (``| head -1``). Python would say so when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
+    except PermissionError as error:
+        sys.stderr.write(f"error: {error.filename} cannot be used ({error.strerror})\n")
+        return UsageError.exit_code
     return code
 
 

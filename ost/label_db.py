@@ -13,13 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
-from slowfast.text.label_db import check_classes, check_descriptors
-from slowfast.text.released import convert_released
 
 BENCHMARKS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200")
 
@@ -46,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     args = parse_args(argv)
     if args.released:
+        from slowfast.text.released import convert_released
+
         for path in convert_released(args.released, args.out, Path(resolve_path("label_db"))):
             print(path)
         return 0
@@ -58,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> list[str]:
     """Print the table of all descriptor files and return the problems found."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from slowfast.text.label_db import check_classes, check_descriptors
+
     folders = args.folders or _all_folders()
     heads = ("classes", "object named", "most tokens", "problems")
     table = Table("data set", "kind", "N", *heads)

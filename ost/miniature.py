@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ost.label_db import BENCHMARKS
 from slowfast.config.paths import SHIPPED
-from slowfast.datasets.demo_actions.miniature import LAYOUTS, Sizes, make_miniature
-from slowfast.text.released import write_released
+
+SIZES = {"classes": 4, "train": 16, "test": 2}  # the generator's own, without torch
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,8 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER")
-    add("datasets", nargs="*", metavar="DATASET", help=f"of {', '.join(LAYOUTS)} (default: all)")
-    for name, count in Sizes()._asdict().items():
+    add("datasets", nargs="*", metavar="DATASET", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    for name, count in SIZES.items():
         add(f"--{name}", type=int, default=count, metavar="N", help="(%(default)s)")
     add("--seed", type=int, default=0, help="of the drawings and weights (%(default)s)")
     add(
@@ -57,8 +58,10 @@ def write_clip(path: Path, arch: Path, seed: int) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit code."""
     args = build_parser().parse_args(argv)
+    from slowfast.datasets.demo_actions.miniature import Sizes, make_miniature
+
     sizes = Sizes(args.classes, args.train, args.test)
-    for dataset in args.datasets or LAYOUTS:
+    for dataset in args.datasets or BENCHMARKS:
         count = make_miniature(
             args.folder / dataset,
             dataset,
@@ -68,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(f"{args.folder / dataset}: {count} videos")
     if args.released:
+        from slowfast.text.released import write_released
+
         write_released(args.released, SHIPPED / "label_db")
         print(f"{args.released}: descriptors")
     if args.clip:

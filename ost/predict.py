@@ -21,7 +21,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--topk", type=int, default=5, help="classes to show for each video")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.topk < 1:
+        parser.error(f"--topk {args.topk}: expected 1 or more")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:

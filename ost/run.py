@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from slowfast.config.cli import build_parser, load_all, parse_args
+from slowfast.config.inputs import check_files
 
 
 def main(argv: Sequence[str], *, name: str = "run", opts: Sequence[str] = ()) -> int:
@@ -24,6 +25,8 @@ def main(argv: Sequence[str], *, name: str = "run", opts: Sequence[str] = ()) ->
     args = parse_args(argv, parser)
     args.opts += opts
     cfgs = load_all(args)
+    for cfg in cfgs:
+        check_files(cfg)
     # Late, so that --help and a mistake in a config answer at once.
     from slowfast.engine.run import run
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from slowfast.datasets.reading.decoder import VideoReader
-from slowfast.datasets.reading.timeline import Clip, Timeline, constant_rate_timeline
-from slowfast.datasets.sampling.rules import RANDOM_CLIP, FrameRule, find_rule
 from slowfast.errors import UsageError
-from slowfast.utils.rng import generator
+
+if TYPE_CHECKING:
+    from slowfast.datasets.reading.timeline import Clip, Timeline
+    from slowfast.datasets.sampling.rules import FrameRule
 
 BAR = 60
 
@@ -47,6 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def timeline_of(args: argparse.Namespace) -> Timeline:
     """Return the clock of the file, or of the imaginary video."""
+    from slowfast.datasets.reading.decoder import VideoReader
+    from slowfast.datasets.reading.timeline import constant_rate_timeline
+
     if args.video:
         with VideoReader(args.video) as reader:
             return reader.timeline
@@ -73,6 +77,7 @@ def drawing(clip: Clip, num_frames: int) -> str:
     """Return a bar of the whole video with a mark where a frame is taken.
 
     >>> import numpy as np
+    >>> from slowfast.datasets.reading.timeline import Clip
     >>> drawing(Clip(np.array([0, 50, 99]), 0.0, 99.0), 100).count("#")
     3
     """
@@ -82,6 +87,9 @@ def drawing(clip: Clip, num_frames: int) -> str:
 
 def rows(rule: FrameRule, timeline: Timeline, args: argparse.Namespace) -> list[tuple[str, Clip]]:
     """Return every view with its name."""
+    from slowfast.datasets.sampling.rules import RANDOM_CLIP
+    from slowfast.utils.rng import generator
+
     found = []
     for k in range(args.clips):
         clip = rule.clip(timeline, clip=k, num_clips=args.clips, rng=generator(args.seed, k))
@@ -95,6 +103,9 @@ def rows(rule: FrameRule, timeline: Timeline, args: argparse.Namespace) -> list[
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the frames of every view; returns the exit code."""
     args = build_parser().parse_args(argv)
+    # Late, here as in every tool: they bring torch in, and --help answers at once.
+    from slowfast.datasets.sampling.rules import find_rule
+
     rule = find_rule(args.sampling, args.compat)(
         num_frames=args.frames,
         sampling_rate=args.rate,

@@ -23,8 +23,7 @@ import yaml
 from slowfast.config.paths import resolve_path
 from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.published import PublishedTables, parse_published
-from slowfast.evaluation.result_entry import parse_result
-from slowfast.evaluation.results import atomic_write
+from slowfast.evaluation.result_entry import OWN, parse_result
 from slowfast.evaluation.summary import BY, gather
 from slowfast.evaluation.tables import FORMATS, STD, build_grid, to_csv
 
@@ -108,7 +107,7 @@ def summarize(args: argparse.Namespace) -> str:
         published.check_method(method)
     contents = [(path, read_json(path)) for path in find_results(args.runs)]
     if args.protocol:
-        contents = [item for item in contents if item[1].get("protocol") in args.protocol]
+        contents = [item for item in contents if (item[1].get("protocol") or OWN) in args.protocol]
     if not contents:
         raise DataError(f"no result of protocol {', '.join(args.protocol)} in the given runs")
     results = [parse_result(path, data, published) for path, data in contents]
@@ -127,5 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out is None:
         print(text, end="")
     else:
+        from slowfast.evaluation.results import atomic_write
+
         atomic_write(args.out, text)
     return 0

@@ -28,6 +28,7 @@ CFG_READERS = {
     "slowfast/datasets/loader.py:processes_here": "a part of construct_loader",
     "slowfast/datasets/utils.py:pack_pathway_output": "PySlowFast's signature",
     "slowfast/models/heads/texts.py:_bank": "a part of build_vocabulary and its siblings",
+    "slowfast/models/heads/texts.py:check_texts": "calls them before anything is built",
     "slowfast/utils/distributed.py:init_distributed_training": "PySlowFast's signature",
     "slowfast/utils/misc.py:is_eval_epoch": "PySlowFast's signature, which people's loops call",
 }

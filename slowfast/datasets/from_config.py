@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from slowfast.config.inputs import list_path
 from slowfast.datasets.lists.annotations import PathArray, VideoList, read_list
 from slowfast.datasets.reading.decoder import resolve_backend
 from slowfast.datasets.sampling.rules import find_rule
@@ -18,19 +19,6 @@ from slowfast.text.labels import load_classes
 from slowfast.utils.logging import get_logger
 
 logger = get_logger(__name__)
-SPLITS = ("train", "val", "test")
-
-
-def list_path(cfg: Any, split: str) -> Path:
-    """Return the list file of ``split``: DATA.<SPLIT>_FILE or ``<split>.csv``, in the data folder.
-
-    Raises:
-        UsageError: unknown split.
-    """
-    if split not in SPLITS:
-        raise UsageError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
-    name = cfg.DATA[f"{split.upper()}_FILE"] or f"{split}.csv"
-    return Path(cfg.DATA.PATH_TO_DATA_DIR, name)
 
 
 def class_names(cfg: Any) -> tuple[str, ...]:

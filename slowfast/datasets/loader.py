@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
+from slowfast.config.inputs import SPLITS
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import collate
 from slowfast.datasets.samplers import ExactBatchSampler, TrainBatchSampler
@@ -24,8 +25,6 @@ from slowfast.utils import distributed as du
 from slowfast.utils.rng import generator
 
 __all__ = ["ExactBatchSampler", "TrainBatchSampler", "construct_loader", "shuffle_dataset"]
-
-SPLITS = ("train", "val", "test")
 
 
 class WorkerInit:

@@ -12,6 +12,8 @@ from torch import nn
 
 from slowfast.checkpoint.sources import digest_of_file
 from slowfast.config.describe import options_in_use, options_of, words_of
+from slowfast.config.inputs import list_path
+from slowfast.datasets.build import find_dataset
 from slowfast.models.encoders import ENCODER_REGISTRY
 from slowfast.models.heads import HEAD_REGISTRY
 from slowfast.models.losses import LOSS_REGISTRY, STANDARD
@@ -23,17 +25,18 @@ REGISTRIES = (
     *(MODEL_REGISTRY, ENCODER_REGISTRY, HEAD_REGISTRY, LOSS_REGISTRY),
     *(OPTIMIZER_REGISTRY, LR_POLICY_REGISTRY),
 )
+# Folders that hold parts of a data set.
+NO_NAMES = {"annotations", "classes", "data", "labels", "lists", "splits", "test", "val", "videos"}
 SHOTS = re.compile(r"few_shot_(\d+)|(\d+)[-_]?shot", re.IGNORECASE)
 
 
 def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str, Any]:
     """Return the facts of a test that ``results.json`` holds beside its accuracies.
 
-    Keys: those of ``describe_parts``, ``dataset`` (folder of TEXT.CLASSES, as ``ucf101`` of
-    ``label_db/ucf101/classes.csv``; TEST.DATASET without that file), the files of classes and of
-    the subset, ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list with
-    its ``shots``, ``seed``, with how many frames and how much of the original CLIP, the file of its
-    ``start`` and ``start_digest``, by which two files of one name are told apart.
+    Keys: those of ``describe_parts``, ``dataset`` (see ``name_of_data``), the files of classes and
+    of the subset, ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list
+    with its ``shots``, ``seed``, with how many frames and how much of the original CLIP, the file
+    of its ``start`` and ``start_digest``, by which two files of one name are told apart.
 
     Args:
         cfg: reads the sections that say so.
@@ -44,9 +47,8 @@ def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str,
     return {
         "model": cfg.MODEL.MODEL_NAME,
         **describe_parts(cfg, model),
-        "arch": cfg.CLIP.ARCH,
         "num_frames": cfg.DATA.NUM_FRAMES,
-        "dataset": Path(text.CLASSES).parent.name or cfg.TEST.DATASET,
+        "dataset": name_of_data(cfg),
         "classes": text.CLASSES,
         "subset": text.SUBSET,
         "test_list": cfg.DATA.TEST_FILE,
@@ -63,14 +65,16 @@ def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str,
 def describe_parts(cfg: Any, model: nn.Module) -> dict[str, Any]:
     """Return which parts made a result, as they say it themselves (``slowfast.config.describe``).
 
-    Keys: ``encoder``, ``head`` and ``loss`` in use, ``optimizer`` if this config trains; their
-    ``options``, by full name; and ``variant``: what tells the result from those of the model as
-    published, in words.
+    Keys: ``encoder``, ``head`` (empty in a model that has no such parts) and ``loss`` in use,
+    ``arch`` (CLIP's, or the model's own), ``optimizer`` if this config trains; their ``options``,
+    by full name; and ``variant``: what tells the result from those of the model as published, in
+    words.
     """
     own = {side: getattr(model, f"{side}_name", "") for side in ("encoder", "head", "loss")}
     chosen = {"encoder": cfg.MODEL.ENCODER, "head": cfg.MODEL.HEAD_NAME}
-    used = {side: name or own[side] for side, name in chosen.items()}
+    used = {side: own[side] and (name or own[side]) for side, name in chosen.items()}
     variant = [f"{side} {name}" for side, name in used.items() if name != own[side]]
+    used["arch"] = cfg.CLIP.ARCH if hasattr(model, "clip") else cfg.MODEL.ARCH
     used["loss"] = loss_name = cfg.MODEL.LOSS_FUNC
     options: dict[str, Any] = {}
 
@@ -102,6 +106,25 @@ def options_read(cfg: Any, model: nn.Module) -> dict[str, Any]:
         parts.append(OPTIMIZER_REGISTRY.get(cfg.SOLVER.OPTIMIZING_METHOD))
         parts.append(find_policy(cfg.SOLVER.LR_POLICY)[0])
     return options_in_use(cfg, parts, [part for registry in REGISTRIES for _, part in registry])
+
+
+def name_of_data(cfg: Any) -> str:
+    """Return what to call the data of a test.
+
+    The folder of ``label_db`` that TEXT.CLASSES is of, as ``ucf101`` of
+    ``label_db/ucf101/classes.csv``; TEST.DATASET if that is a data set of the user's own; else the
+    folder of the class list, or of the test list where there is none, without words such as
+    ``annotations`` that name no data set.
+    """
+    classes = Path(cfg.TEXT.CLASSES)
+    if classes.parent.parent.name == "label_db":
+        return classes.parent.name
+    if not find_dataset(cfg.TEST.DATASET).__module__.startswith("slowfast."):
+        return str(cfg.TEST.DATASET)
+    place = classes if cfg.TEXT.CLASSES else list_path(cfg, "test")
+    place = place.absolute() if place.is_dir() else place.absolute().parent
+    said = (name for name in reversed(place.parts[1:]) if name.lower() not in NO_NAMES)
+    return next(said, str(cfg.TEST.DATASET))
 
 
 def shots_of(name: str) -> int | None:

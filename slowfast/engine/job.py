@@ -51,7 +51,8 @@ class Job:
     """Everything that a training uses, put together from ``cfg``; nothing is loaded or computed.
 
     ``model`` may be wrapped for several processes, ``module`` is what is inside. ``iters`` are the
-    micro-steps of an epoch on each rank, ``gflops`` the work on one clip.
+    micro-steps of an epoch on each rank, ``gflops`` the work on one clip, ``weights`` where the
+    model's are from, in words. Lists are read first: they are quicker to get wrong than weights.
 
     Raises:
         UsageError, DataError: impossible settings, missing texts, weights or lists.
@@ -59,8 +60,15 @@ class Job:
 
     def __init__(self, cfg: Any) -> None:
         self.cfg = cfg
+        self.train_loader = construct_loader(cfg, "train")
+        self.val_loader = construct_loader(cfg, "val")
+        if cfg.TEST.ENABLE:
+            _check_test_data(cfg)
+        check_same_data("training", self.train_loader.dataset)
+        check_same_data("validation", self.val_loader.dataset)
         self.model = build_model(cfg)
         self.module = unwrap(self.model)
+        self.weights = cfg.CLIP.PRETRAINED if hasattr(self.module, "clip") else ""
         self.device = next(self.module.parameters()).device
         _check_ahead(cfg, self.module)
         self.gflops = describe_model(cfg, self.module)
@@ -71,10 +79,6 @@ class Job:
         if self.device.type == "cuda":
             check_fit(cfg, self.module, self.loss, num_classes)
 
-        self.train_loader = construct_loader(cfg, "train")
-        self.val_loader = construct_loader(cfg, "val")
-        check_same_data("training", self.train_loader.dataset)
-        check_same_data("validation", self.val_loader.dataset)
         self.iters = len(self.train_loader)
         self.max_epoch: int = cfg.SOLVER.MAX_EPOCH
 
@@ -101,7 +105,7 @@ class Job:
         self.writer = open_writer(cfg, names)
         self.last_stats: dict[str, Any] = {}
         self.epoch_minutes: list[float] = []
-        _announce_batch(self)
+        self.batch = _describe_batch(self)
         _check_rates(self)
 
     def rate(self, epoch: int, iteration: int) -> float:
@@ -177,7 +181,6 @@ def _check_ahead(cfg: Any, model: nn.Module) -> None:
     if cfg.TEST.ENABLE:
         check_factors(cfg, model)
         check_test_size(cfg, model)
-        _check_test_data(cfg)
     if cfg.BN.USE_PRECISE_STATS and not measurable_batch_norms(model):
         logger.warning(
             "BN.USE_PRECISE_STATS does nothing: the model has no batch norm that takes statistics"
@@ -236,8 +239,8 @@ def _check_rates(job: Job) -> None:
         )
 
 
-def _announce_batch(job: Job) -> None:
-    """Say how many videos one optimizer step sees and how many are compared with each other.
+def _describe_batch(job: Job) -> str:
+    """Check the batch and return how many videos an optimizer step sees, and how many compare.
 
     The two differ (with accumulation a contrastive loss still compares one micro-batch, over all
     processes, with itself), and results depend on both.
@@ -264,7 +267,7 @@ def _announce_batch(job: Job) -> None:
             f"MODEL.LOSS_FUNC {job.cfg.MODEL.LOSS_FUNC} compares the videos of a batch and needs "
             f"at least {least}, but a batch has {micro}; raise TRAIN.BATCH_SIZE"
         )
-    logger.info(
+    return (
         f"effective batch {micro * job.stepper.accumulation} = {share} on each of {world} "
         f"process{'' if world == 1 else 'es'} x {job.stepper.accumulation} accumulated; a "
         f"contrastive loss compares {micro} at a time; {job.iters} iterations an epoch"

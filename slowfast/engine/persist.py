@@ -48,6 +48,7 @@ def resume_or_initialise(job: Job) -> bool:
     found = job.checkpointer.load_latest() if train.AUTO_RESUME else None
     if found is not None:
         restore(job, found.state, str(found.path))
+        job.weights = f"{found.path} (resumed)"
         logger.info(
             f"resumed from {found.path}: epoch {job.progress.epoch + 1}, "
             f"iteration {job.progress.iteration + 1}"
@@ -58,6 +59,7 @@ def resume_or_initialise(job: Job) -> bool:
         return done >= job.max_epoch or job.due(done - 1)[1]
     if train.CHECKPOINT_FILE_PATH:
         load_starting_weights(job.cfg, job.module)
+        job.weights = train.CHECKPOINT_FILE_PATH
     return False
 
 

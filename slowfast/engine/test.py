@@ -16,7 +16,8 @@ from slowfast.datasets.loader import construct_loader, processes_here
 from slowfast.engine.batches import as_batch
 from slowfast.engine.facts import describe_test, options_read
 from slowfast.engine.figures import open_writer, plot_scores
-from slowfast.engine.report import log_result, write_result
+from slowfast.engine.header import say_test
+from slowfast.engine.report import log_result, say_result, write_result
 from slowfast.engine.scoring import Scorer, chunks, reported
 from slowfast.engine.setup import (
     class_names,
@@ -57,6 +58,9 @@ def test(cfg: Any) -> dict[str, Any]:
         DataError: videos could not be read (unless TEST.ALLOW_FAILED, which reports them only).
     """
     prepare(cfg)
+    counts = view_counts(cfg)
+    # Before the model: a list is quicker to get wrong than weights.
+    loaders = {clips: construct_loader(with_views(cfg, clips), "test") for clips in counts}
     model = unwrap(build_model(cfg))
     gflops = describe_model(cfg, model)
     weights = load_test_weights(cfg, model)
@@ -65,10 +69,9 @@ def test(cfg: Any) -> dict[str, Any]:
     names = class_names(cfg, model)
     writer = open_writer(cfg, names)
     results: dict[int, dict[str, Any]] = {}
-    counts = view_counts(cfg)
-    for clips in counts:
+    for clips, loader in loaders.items():
         view_cfg = with_views(cfg, clips)
-        loader = construct_loader(view_cfg, "test")
+        say_test(view_cfg, model, loader.dataset, str(weights))
         check_same_data("test", loader.dataset)
         scores = score_videos(view_cfg, model, loader, writer)
         paths = video_paths(loader.dataset)
@@ -91,8 +94,9 @@ def test(cfg: Any) -> dict[str, Any]:
         folder = result_folder(cfg, clips if len(counts) > 1 else None)
         space, multi_label = cfg.TEST.ENSEMBLE_SPACE, cfg.DATA.MULTI_LABEL
         shown = reported(scores, space, multi_label=multi_label)
-        write_result(folder, cfg, result, shown, names, paths)
+        files = write_result(folder, cfg, result, shown, names, paths)
         log_result(result, gflops, model)
+        say_result(result, shown, folder, files)
         plot_scores(writer, scores, clips)
     return finish(cfg, results)
 

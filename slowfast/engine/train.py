@@ -14,11 +14,18 @@ from slowfast.datasets.loader import shuffle_dataset
 from slowfast.engine.batches import training_errors
 from slowfast.engine.figures import plot_validation
 from slowfast.engine.fitting import too_large
+from slowfast.engine.header import say_training
 from slowfast.engine.interrupt import StopRequest
 from slowfast.engine.job import Job
 from slowfast.engine.persist import resume_or_initialise, save
 from slowfast.engine.precise_bn import measurable_batch_norms, recompute_statistics
-from slowfast.engine.report import broken_videos, failed_in_validation, summary
+from slowfast.engine.report import (
+    broken_videos,
+    failed_in_validation,
+    say_epoch,
+    say_validation,
+    summary,
+)
 from slowfast.engine.setup import prepare
 from slowfast.engine.state import generators_kept
 from slowfast.engine.stepper import MicroStep
@@ -45,6 +52,7 @@ def train(cfg: Any) -> dict[str, Any]:
     prepare(cfg)
     job = Job(cfg)
     owes_evaluation = resume_or_initialise(job)
+    say_training(job)
     with StopRequest(job.device) as stop:
         if owes_evaluation:
             evaluate_epoch(job, job.progress.epoch - 1, stop)
@@ -117,7 +125,7 @@ def finish_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
 
     A stop that was asked for meanwhile saves first; the evaluation is made up for on resuming.
     """
-    job.train_meter.log_epoch_stats(epoch)
+    say_epoch(job.train_meter.log_epoch_stats(epoch), job.train_meter.total)
     job.epoch_minutes.append(job.train_meter.total / 60)
     broken_videos(job, epoch)
     saving, evaluating = job.due(epoch)
@@ -162,6 +170,7 @@ def evaluate_epoch(job: Job, epoch: int, stop: StopRequest) -> None:
     except Interrupted:
         raise Interrupted(stop.message(save(job, state))) from None
     failed_in_validation(job.last_stats.pop("failed"))
+    say_validation(job)
     job.log_scalars(job.last_stats, (epoch + 1) * job.iters)
     plot_validation(job.writer, job.val_meter, epoch)
     if job.cfg.TRAIN.SAVE_BEST and job.val_meter.improved:

@@ -66,9 +66,9 @@ def matrix_csv(matrix: Tensor, names: Sequence[str]) -> str:
 
 
 def class_table(matrix: Tensor, names: Sequence[str], worst: int = 0) -> str:
-    """Return lines "accuracy %  correct/videos  class", the ``worst`` classes (0 = all) first.
+    """Return a header and lines of accuracy, right and all videos, class; worst classes first.
 
-    Classes without videos come last, with a dash.
+    ``worst``: how many classes; 0 = all. Classes without videos come last, with a dash.
     """
     total = matrix.sum(dim=1).tolist()
     correct = matrix.diagonal().tolist()
@@ -77,8 +77,8 @@ def class_table(matrix: Tensor, names: Sequence[str], worst: int = 0) -> str:
         return 100.0 * correct[k] / total[k] if total[k] else math.inf
 
     order = sorted(range(len(names)), key=lambda k: (accuracy(k), names[k]))
-    lines = []
+    lines = ["     %  right/videos  class"]
     for k in order[: worst or None]:
         shown = f"{accuracy(k):6.2f}" if total[k] else "     -"
-        lines.append(f"{shown}  {correct[k]:>5}/{total[k]:<5}  {names[k]}")
+        lines.append(f"{shown}  {correct[k]:>5}/{total[k]:<6}  {names[k]}")
     return "\n".join(lines)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from slowfast.errors import UsageError
-from slowfast.evaluation.metrics import spread, topk_accuracies
+from slowfast.evaluation.metrics import topk_accuracies
+from slowfast.evaluation.spread import spread
 
 
 def draw_half(seed: int, num_classes: int) -> np.ndarray:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from slowfast.errors import UsageError
 from slowfast.utils.logging import get_logger
 
 logger = get_logger(__name__)
@@ -130,36 +127,3 @@ def published_map(probabilities: Tensor, hot: Tensor) -> float:
     ranks = torch.arange(1, len(hit) + 1, device=hit.device).unsqueeze(1)
     precision = hit.cumsum(dim=0) / ranks
     return float(((precision * hit).sum(dim=0) / hit.sum(dim=0).clamp(min=1)).mean()) * 100.0
-
-
-def harmonic_mean(first: float, second: float) -> float:
-    """Return 2 a b / (a + b), which sums up base and novel accuracy; 0 when both are 0.
-
-    >>> harmonic_mean(80.0, 60.0)
-    68.57142857142857
-    """
-    return 2.0 * first * second / (first + second) if first + second else 0.0
-
-
-class Spread(NamedTuple):
-    """Mean and both standard deviations of a few runs; papers rarely say which one they print."""
-
-    mean: float
-    population_std: float
-    sample_std: float
-    runs: int
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Return the mean and the standard deviations over splits or seeds.
-
-    The sample deviation of one value is NaN. Raises UsageError without values.
-
-    >>> spread([1.0, 2.0, 3.0])
-    Spread(mean=2.0, population_std=0.816496580927726, sample_std=1.0, runs=3)
-    """
-    count = len(values)
-    if not count:
-        raise UsageError("mean and deviation of no values: give at least one result")
-    sample = float(np.std(values, ddof=1)) if count > 1 else math.nan
-    return Spread(float(np.mean(values)), float(np.std(values)), sample, count)

@@ -22,7 +22,7 @@ NEEDED = (
 K400 = re.compile(r"k(inetics)?[-_]?400", re.IGNORECASE)
 TOPS = ("top1", "top5")
 HALF = "half_"  # before the name of a column of half-class accuracies
-FEW_SHOT, BASE_TO_NOVEL = "few_shot", "base_to_novel"
+FEW_SHOT, BASE_TO_NOVEL, OWN = "few_shot", "base_to_novel", "own"
 # Protocols whose tables say what the training started from.
 TUNED = (FEW_SHOT, BASE_TO_NOVEL, "fully_supervised")
 
@@ -99,7 +99,9 @@ def parse_result(
         published: gives methods and test sets their names.
 
     Raises:
-        UsageError: facts are missing; a protocol that is not named; shots or classes unknown.
+        UsageError: facts are missing; shots or classes unknown.
+
+    A test that named no protocol is one of ``OWN``, for which nothing is published.
     """
     published = published or PublishedTables()
     missing = [key for key in NEEDED if key not in data]
@@ -108,12 +110,7 @@ def parse_result(
             f"{path}: not the results.json of a test of this version, it lacks "
             f"{', '.join(missing)}: test again, or leave its folder out"
         )
-    if not data["protocol"]:
-        raise UsageError(
-            f"{path}: the test named no protocol, so nothing says what it may be compared with; "
-            "test with TEST.PROTOCOL zero_shot, few_shot, base_to_novel, fully_supervised or your "
-            "own word, or leave its folder out"
-        )
+    data = {**data, "protocol": data["protocol"] or OWN}
     listed = data["num_videos_listed"]
     draws = _draws(data)
     means = {column: math.fsum(values) / len(values) for column, values in draws.items()}

@@ -13,9 +13,9 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from slowfast.errors import UsageError
-from slowfast.evaluation.metrics import Spread, harmonic_mean, spread
 from slowfast.evaluation.published import Published, PublishedTables
 from slowfast.evaluation.result_entry import BASE_TO_NOVEL, Result, Setting
+from slowfast.evaluation.spread import Spread, harmonic_mean, spread
 
 BY = ("labels", "test_set", "split", "seed")
 

@@ -19,6 +19,7 @@ from slowfast.errors import UsageError
 from slowfast.models.clip.build import build_clip
 from slowfast.models.encoders import ENCODER_REGISTRY, build_encoder
 from slowfast.models.heads import HEAD_REGISTRY, build_head
+from slowfast.models.heads.texts import check_texts
 from slowfast.models.losses import is_in_batch
 from slowfast.models.trainable import select_trainable
 from slowfast.solver.param_groups import Rule
@@ -107,6 +108,7 @@ class VideoTextModel(nn.Module):
     @classmethod
     def from_cfg(cls, cfg: Any) -> dict[str, Any]:
         """Build towers, encoder and head."""
+        check_texts(cfg, HEAD_REGISTRY.get(cfg.MODEL.HEAD_NAME or cls.head_name))
         clip = build_clip(cfg.CLIP.ARCH, cfg.CLIP.PRETRAINED)
         encoder = build_encoder(cfg, clip, default=cls.encoder_name)
         head = build_head(cfg, clip, default=cls.head_name, templates=cls.templates)

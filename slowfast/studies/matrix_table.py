@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 
 from slowfast.errors import UsageError
-from slowfast.evaluation.metrics import spread
 from slowfast.evaluation.results import atomic_write
+from slowfast.evaluation.spread import spread
 from slowfast.studies.matrix import COLUMNS, ROWS, TEACHER, Matrix, Pair, Task
 
 BEGIN, END = "<!-- matrix:begin -->", "<!-- matrix:end -->"

@@ -1,7 +1,9 @@
 """Loggers of this project: one file per run, one console per machine, statistics as JSON lines.
 
-Only the logger called ``slowfast`` gets handlers. The root logger, other libraries' loggers and
-the built-in ``print`` stay as they are.
+The file ``stdout.log`` gets every line. The console gets what a person follows a run by: what is
+``say``-ed, warnings, and whatever code outside this package logs. Python's own warnings, which are
+those of libraries, go to the file alone while a run has one. The root logger, other libraries'
+loggers and the built-in ``print`` stay as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from slowfast.errors import UsageError
 from slowfast.utils import distributed as du
 
 ROOT = "slowfast"
+PACKAGE = str(Path(__file__).resolve().parents[1])
 LINE = "[%(asctime)s][%(levelname)s] %(filename)s: %(lineno)4d: %(message)s"
+WARNINGS = "py.warnings"  # where the standard library sends them
 DATE = "%m/%d %H:%M:%S"
 SIX_DIGITS = ("lr", "loss", "grad_norm")
 _writer: Callable[[str], None] | None = None
@@ -36,6 +40,11 @@ def get_logger(name: str = ROOT) -> logging.Logger:
     return logging.getLogger(name if inside else f"{ROOT}.{name}")
 
 
+def say(line: str) -> None:
+    """Log a line that the console shows too; all else of this package is in the file alone."""
+    logging.getLogger(ROOT).info(line, extra={"shown": True}, stacklevel=2)
+
+
 def redirect_console(writer: Callable[[str], None] | None) -> None:
     """Send console lines through ``writer`` (a live display that must not be broken) or, with None,
     to standard output again."""
@@ -44,11 +53,23 @@ def redirect_console(writer: Callable[[str], None] | None) -> None:
 
 
 class ConsoleHandler(logging.Handler):
-    """Write each line to the standard output of the moment, or above a live progress line."""
+    """Write lines to the standard output of the moment, or above a live progress line.
+
+    An attribute ``shown`` of a record says whether it belongs here; by default warnings do, and
+    lines of code that is not this package's.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the console shows a record."""
+        foreign = not record.pathname.startswith(PACKAGE)
+        shown = getattr(record, "shown", foreign or record.levelno >= logging.WARNING)
+        return bool(shown) and bool(super().filter(record))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
+        """Write one record: its text, behind its level if that is a warning's or above."""
         line = self.format(record)
+        if record.levelno >= logging.WARNING:
+            line = f"{record.levelname.lower()}: {line}"
         if _writer is not None:
             _writer(line)
         else:
@@ -58,10 +79,12 @@ class ConsoleHandler(logging.Handler):
 
 def reset_logging() -> None:
     """Close and remove the handlers that ``setup_logging`` added."""
-    logger = logging.getLogger(ROOT)
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    logging.captureWarnings(False)
+    for name in (ROOT, WARNINGS):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
 
 
 def setup_logging(output_dir: str | Path = "", rank: int | None = None) -> None:
@@ -78,14 +101,14 @@ def setup_logging(output_dir: str | Path = "", rank: int | None = None) -> None:
     rank = du.get_rank() if rank is None else rank
     logger = logging.getLogger(ROOT)
     logger.setLevel(logging.INFO)
-    handlers: list[logging.Handler] = []
-    if rank == 0 and output_dir:
-        handlers.append(_log_file(Path(output_dir)))
+    file = _log_file(Path(output_dir)) if rank == 0 and output_dir else logging.NullHandler()
+    file.setFormatter(logging.Formatter(LINE, datefmt=DATE))
+    logger.addHandler(file)
     if rank == 0 or (du.is_initialized() and du.get_local_rank() == 0):
-        handlers.append(ConsoleHandler())
-    for handler in handlers or [logging.NullHandler()]:
-        handler.setFormatter(logging.Formatter(LINE, datefmt=DATE))
-        logger.addHandler(handler)
+        logger.addHandler(ConsoleHandler())
+    if output_dir:
+        logging.captureWarnings(True)
+        logging.getLogger(WARNINGS).addHandler(file)
 
 
 def _log_file(folder: Path) -> logging.Handler:

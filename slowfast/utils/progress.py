@@ -19,10 +19,9 @@ from rich.progress import (
 )
 
 from slowfast.errors import UsageError
-from slowfast.utils.logging import get_logger, redirect_console
+from slowfast.utils.logging import redirect_console, say
 
 MODES = ("auto", "rich", "plain", "none")
-logger = get_logger(__name__)
 
 
 class ProgressLine(Protocol):
@@ -64,14 +63,14 @@ class _Plain:
             return
         spent = max(time.perf_counter() - self.began, 1e-9)
         left = spent / (self.step - self.first) * (self.total - self.step)
-        logger.info(
+        say(
             f"{self.title}: {self.step}/{self.total}  {self.videos / spent:.1f} videos/s  "
             f"{timedelta(seconds=round(left))} left  {describe(fields)}".rstrip()
         )
 
 
 class _Live:
-    """A line on a terminal that is redrawn in place."""
+    """A line on a terminal that is redrawn in place, and gone at the end."""
 
     def __init__(self, progress: Progress, total: int, title: str, start: int) -> None:
         self.progress, self.videos = progress, 0
@@ -137,7 +136,7 @@ def _live_progress() -> Iterator[Progress]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[numbers]}"),
     )
-    with Progress(*columns, console=console, redirect_stdout=False) as progress:
+    with Progress(*columns, console=console, redirect_stdout=False, transient=True) as progress:
         redirect_console(write)
         try:
             yield progress

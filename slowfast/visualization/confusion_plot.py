@@ -1,18 +1,21 @@
 """Figures of a confusion matrix and of what each class is taken for.
 
-Shapes: K classes, M shown classes. matplotlib is imported when a figure is drawn, and no window or
-global state of it is touched.
+Shapes: K classes, M shown classes, row = true class. matplotlib is imported when a figure is drawn,
+and no window or global state of it is touched.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from slowfast.errors import UsageError
+from slowfast.evaluation.confusion import normalize_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,33 +33,58 @@ def new_figure(size: tuple[float, float] = (8, 8), **options: Any) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError(
-            "pictures need matplotlib, which is not installed: pip install matplotlib "
+            "pictures need matplotlib, which is not installed: pip install matplotlib, or this "
+            "package with its extra report "
             "(TensorBoard's are switched off by TENSORBOARD.CONFUSION_MATRIX.ENABLE and "
             "TENSORBOARD.HISTOGRAM.ENABLE)"
         ) from error
     return Figure(figsize=size, **options)
 
 
-def plot_confusion_matrix(shares: Tensor, names: Sequence[str], title: str = "") -> Figure:
-    """Return a figure of a confusion matrix.
+def plot_confusion_matrix(
+    counts: Tensor, names: Sequence[str], title: str = "", shown: Sequence[int] | None = None
+) -> Figure:
+    """Return a figure of a confusion matrix: colours are shares of the true class.
+
+    The diagonal is framed, and the heading says how many videos lie on it. Up to 60 classes are
+    named, with their right and all videos; up to 12 have their counts in the cells.
 
     Args:
-        shares: M x M, each row the shares of one true class; see ``confusion.normalize_rows``.
-        names: names of the classes. Above 60 classes they would be unreadable and are left out.
+        counts: K x K videos; see ``confusion_matrix``.
+        names: names of all K classes.
         title: heading.
+        shown: the M classes to show; all by default. Figures count all videos of theirs.
     """
-    figure = new_figure(layout="constrained")
+    ids = torch.arange(len(names)) if shown is None else torch.as_tensor(shown, dtype=torch.int64)
+    videos, right = counts.sum(dim=1)[ids], counts.diagonal()[ids]
+    total, hits, number = int(videos.sum()), int(right.sum()), len(ids)
+    part, shares = counts[ids][:, ids], normalize_rows(counts)[ids][:, ids]
+    side = min(20.0, max(6.0, 0.25 * number + 2.0))
+    figure = new_figure((side, side), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0.0, vmax=1.0)
-    axes.set(xlabel="predicted class", ylabel="true class", title=title)
-    if len(names) <= READABLE:
-        axes.set_xticks(range(len(names)), names, rotation=90)
-        axes.set_yticks(range(len(names)), names)
-    if len(names) <= PRINTED:
-        for (i, j), value in np.ndenumerate(shares.numpy()):
-            ink = "white" if value > 0.5 else "black"
-            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=ink)
+    accuracy = f"{100.0 * hits / max(total, 1):.1f} % right: {hits} of {total} videos"
+    axes.set(xlabel="predicted class", ylabel="true class", title=f"{title}\n{accuracy}".strip())
+    edges = np.arange(number + 1) - 0.5
+    for steps in ("steps-pre", "steps-post"):
+        axes.plot(edges, edges, drawstyle=steps, color="#d62728", linewidth=min(1.5, 60 / number))
+    if number <= READABLE:
+        own = [names[i] for i in ids.tolist()]
+        rows = [f"{n}  {r}/{v}" for n, r, v in zip(own, right.tolist(), videos.tolist())]
+        axes.set_xticks(range(number), own, rotation=90)
+        axes.set_yticks(range(number), rows)
+    if number <= PRINTED:
+        for (i, j), value in np.ndenumerate(part.numpy()):
+            ink = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, str(value), ha="center", va="center", color=ink)
     return figure
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as a PNG file's content."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
 
 
 def plot_histogram(shares: Tensor, names: Sequence[str], k: int = 10, title: str = "") -> Figure:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from slowfast.config import configurable
@@ -145,13 +144,8 @@ class TensorboardWriter:
         if self.matrix.subset:
             parts.append((f"{MATRIX_TAG} Subset", self.matrix.subset))
         parts += [(f"{PARENT_TAG}/{name}", ids) for name, ids in self.classes.parents.items()]
-        shares = normalize_rows(counts)
         for tag, ids in parts:
-            chosen = torch.tensor(list(ids))
-            part = shares[chosen][:, chosen]
-            self.add_figure(
-                plot_confusion_matrix(part, [names[i] for i in ids], tag), tag, global_step
-            )
+            self.add_figure(plot_confusion_matrix(counts, names, tag, ids), tag, global_step)
 
     def _plot_histograms(
         self, shares: Tensor, names: Sequence[str], global_step: int | None

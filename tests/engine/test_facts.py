@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from slowfast.engine.facts import describe_test, digest_of_videos, shots_of
+from slowfast.engine.facts import describe_test, digest_of_videos, name_of_data, shots_of
 from slowfast.models import build_model
 from tests.engine.tiny import tiny_cfg
 
@@ -44,13 +44,37 @@ def test_the_data_set_is_named_by_the_folder_of_its_classes(tmp_path):
     assert facts["test_videos"] == digest_of_videos(["a.avi"])
 
 
+@pytest.mark.parametrize(
+    ("dataset", "classes", "listed", "name"),
+    [
+        ("TinyClips", "", "", "TinyClips"),
+        ("TinyClips", "mine/classes.csv", "", "TinyClips"),
+        ("TinyClips", "label_db/ucf101/classes.csv", "", "ucf101"),
+        ("kinetics", "mine.txt", "", "gestures"),  # and not the name of the reader
+        ("kinetics", "signs/annotations/mine.txt", "", "signs"),
+        ("kinetics", "", "clips", "clips"),  # class folders
+        ("kinetics", "", "clips/test", "clips"),
+        ("kinetics", "", "lists/test.csv", "gestures"),
+    ],
+)
+def test_the_data_have_a_true_name(tmp_path, monkeypatch, dataset, classes, listed, name):
+    folder = tmp_path / "gestures"
+    (folder / "clips" / "test").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    cfg = tiny_cfg(tmp_path, "TEST.DATASET", dataset).clone()
+    cfg.defrost()
+    cfg.TEXT.CLASSES, cfg.DATA.TEST_FILE = classes, listed
+    assert name_of_data(cfg) == name
+
+
 def test_a_foreign_model_has_no_parts_to_name(tmp_path):
-    cfg = tiny_cfg(tmp_path)
+    cfg = tiny_cfg(tmp_path, "MODEL.HEAD_NAME", "ResNetBasicHead")  # PySlowFast's option
     model = build_model(cfg)
     model.options = {"anything": 1}  # a name that means nothing to it
     facts = describe_test(cfg, model, [])
     assert (facts["encoder"], facts["head"], facts["loss"]) == ("", "", "cross_entropy")
     assert facts["variant"] == []
+    assert facts["arch"] == "tiny"
     assert facts["optimizer"] == "adamw"
     names = ("BASE_LR", "WEIGHT_DECAY", "BETAS", "EPSILON")
     assert set(facts["options"]) == {f"SOLVER.{name}" for name in names}

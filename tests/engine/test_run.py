@@ -103,7 +103,10 @@ def run_net(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_missing_gpus_end_with_code_2_and_one_line(tmp_path) -> None:
     config = tmp_path / "x.yaml"
-    config.write_text("NUM_GPUS: 64\nTRAIN: {BATCH_SIZE: 64}\nTEST: {BATCH_SIZE: 64}\n")
+    config.write_text(
+        "NUM_GPUS: 64\nTRAIN: {BATCH_SIZE: 64, DATASET: mine}\n"
+        "TEST: {BATCH_SIZE: 64, DATASET: mine}\n"
+    )
     done = run_net("--cfg", str(config), "--opts", "OUTPUT_DIR", str(tmp_path / "out"))
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()

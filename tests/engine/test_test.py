@@ -64,7 +64,9 @@ def test_the_files_of_a_test(tmp_path):
     with (tmp_path / "confusion_matrix.csv").open() as file:
         rows = list(csv.reader(file))
     assert sum(int(value) for row in rows[1:] for value in row[1:]) == 5
-    assert len((tmp_path / "per_class.txt").read_text().splitlines()) == 3
+    header, *classes = (tmp_path / "per_class.txt").read_text().splitlines()
+    assert header.split() == ["%", "right/videos", "class"]
+    assert len(classes) == 3
     log = (tmp_path / "stdout.log").read_text()
     assert "Finalized testing with 2 temporal clips and 1 spatial crops" in log
     assert "_p0.00_f0.00_2a" in log

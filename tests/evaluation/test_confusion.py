@@ -44,8 +44,9 @@ def test_csv_survives_commas() -> None:
 
 def test_table_puts_the_worst_first_and_absent_classes_last() -> None:
     matrix = confusion.confusion_matrix(PREDICTED, LABELS, 3)
-    lines = confusion.class_table(matrix, NAMES).splitlines()
+    header, *lines = confusion.class_table(matrix, NAMES).splitlines()
+    assert header.split() == ["%", "right/videos", "class"]
     assert [line.split()[-1] for line in lines] == ["jump", "run", "b"]
     assert lines[0].split() == ["0.00", "0/2", "jump"]
     assert lines[2].split()[0] == "-"
-    assert confusion.class_table(matrix, NAMES, worst=1) == lines[0]
+    assert confusion.class_table(matrix, NAMES, worst=1) == f"{header}\n{lines[0]}"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slowfast.errors import UsageError
-from slowfast.evaluation import metrics
+from slowfast.evaluation import metrics, spread
 
 SCORES = torch.tensor([[0.1, 0.5, 0.4], [0.8, 0.1, 0.1], [0.3, 0.3, 0.4], [0.2, 0.7, 0.1]])
 LABELS = torch.tensor([2, 0, 0, 1])
@@ -169,14 +169,14 @@ def test_one_label_map_of_nothing_is_nan() -> None:
     ("first", "second", "expected"), [(50.0, 50.0, 50.0), (100.0, 0.0, 0.0), (0.0, 0.0, 0.0)]
 )
 def test_harmonic_mean(first: float, second: float, expected: float) -> None:
-    assert metrics.harmonic_mean(first, second) == expected
+    assert spread.harmonic_mean(first, second) == expected
 
 
 def test_spread_gives_both_deviations() -> None:
-    found = metrics.spread([41.0, 44.0, 47.0])
+    found = spread.spread([41.0, 44.0, 47.0])
     assert found == (44.0, pytest.approx(6**0.5), 3.0, 3)
-    alone = metrics.spread([5.0])
+    alone = spread.spread([5.0])
     assert alone.population_std == 0.0
     assert math.isnan(alone.sample_std)
     with pytest.raises(UsageError, match="no values"):
-        metrics.spread([])
+        spread.spread([])

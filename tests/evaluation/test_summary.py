@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from slowfast.errors import UsageError
-from slowfast.evaluation.metrics import harmonic_mean
 from slowfast.evaluation.published import Published, parse_published
 from slowfast.evaluation.result_entry import parse_result
+from slowfast.evaluation.spread import harmonic_mean
 from slowfast.evaluation.summary import gather
 from slowfast.evaluation.tables import (
     MEASURED,
@@ -507,10 +507,16 @@ def test_two_results_of_the_same_split_and_seed(published):
     assert gather([*one, *one])[0].rows[0].runs == "split 1"
 
 
+def test_a_test_without_a_protocols_name_is_an_own_one(published):
+    (table,) = gather(results(published, content(protocol="")), published=published)
+    assert table.protocol == "own"
+    (row,) = table.rows
+    assert (row.cells["top1"].mean, row.published) == (content()["top1"], ())
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"protocol": ""}, "named no protocol.*TEST.PROTOCOL"),
         ({"protocol": "few_shot", "train_list": "t.csv"}, "'t.csv' does not say how many shots"),
         ({"protocol": "base_to_novel", "subset": "x/all.txt"}, "neither base.txt nor novel.txt"),
         ({"top1": None, "top5": None}, "no video was scored"),

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from urllib.error import URLError
 
 import open_clip
 import pytest
 import torch
 
+from slowfast.config import load_cfg
 from slowfast.config.arch import read_arch
 from slowfast.errors import UsageError
+from slowfast.models import build_model
 from slowfast.models.clip import build as build_module
 from slowfast.models.clip.build import build_clip
 from tests.models.conftest import TINY_CLIP
@@ -91,13 +94,44 @@ def test_weights_with_another_activation_are_refused():
         build_module._find_weights("ViT-B-16", "openai", quick_gelu=False)
 
 
-def test_failed_download_is_one_line(monkeypatch):
-    def fail(source):
-        raise OSError("no route\nto host")
+def test_missing_weights_get_one_attempt_and_one_line(monkeypatch):
+    asked = []
 
-    monkeypatch.setattr(build_module, "download_pretrained", fail)
-    with pytest.raises(UsageError, match=r"could not be downloaded \(no route\); give the path"):
+    def fail(request, timeout):
+        asked.append((request.method, request.full_url))
+        raise URLError("no route\nto host")
+
+    monkeypatch.setattr(build_module, "urlopen", fail)
+    monkeypatch.setattr(build_module, "download_pretrained", None)  # never called
+    monkeypatch.setattr(build_module, "try_to_load_from_cache", lambda repository, name: None)
+    with pytest.raises(UsageError) as caught:
         build_module._find_weights("ViT-B-16-quickgelu", "openai", quick_gelu=True)
+    ((method, url),) = asked
+    assert method == "HEAD"
+    repository = "timm/vit_base_patch16_clip_224.openai"
+    assert url.endswith(f"/{repository}/resolve/main/open_clip_model.safetensors")
+    assert str(caught.value) == (
+        "CLIP.PRETRAINED 'openai': the weights of ViT-B-16-quickgelu are not on this machine and "
+        f"could not be fetched (no route): save {url} as weights/open_clip_model.safetensors and "
+        "set CLIP.PRETRAINED weights/open_clip_model.safetensors"
+    )
+
+
+def test_cached_weights_need_no_network(monkeypatch):
+    monkeypatch.setattr(build_module, "urlopen", None)
+    monkeypatch.setattr(build_module, "try_to_load_from_cache", lambda *words: "/cache/it.bin")
+    found = build_module._find_weights("ViT-B-16-quickgelu", "openai", quick_gelu=True)
+    assert str(found) == "/cache/it.bin"
+
+
+def test_texts_are_read_before_weights_are_looked_for(tmp_path):
+    (tmp_path / "mine.json").write_text('{"run": ["a", "b"]}')
+    words = ["NUM_GPUS", "0", "CLIP.PRETRAINED", "gone.pt", "TEXT.CLASSES", "gone.csv"]
+    with pytest.raises(UsageError, match="gone.csv: no such file of class names"):
+        build_model(load_cfg("OST/zero_shot/ucf101", words, env={}))
+    words[-2:] = ["TEXT.SPATIAL", str(tmp_path / "mine.json")]
+    with pytest.raises(UsageError, match=r"mine\.json"):
+        build_model(load_cfg("OST/zero_shot/ucf101", words, env={}))
 
 
 @pytest.fixture

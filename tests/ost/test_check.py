@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -77,3 +81,24 @@ def test_mistakes_are_one_line(
         (tmp_path / "a").touch()
     assert main([name, *arguments]) == code
     assert words in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_whatever_the_processes(folder: Path, tmp_path) -> None:
+    listed = tmp_path / "long.csv"
+    listed.write_text("gone.mp4 0\n" + "good.mp4 1\n" * 5000)
+    words = ["check", str(listed), "--prefix", str(folder), "--workers", "2"]
+    command = subprocess.Popen(
+        [sys.executable, "-u", "-m", "ost", *words],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert command.stdout is not None
+    assert "gone.mp4: no such file" in command.stdout.readline()  # they are at work
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does
+    error = command.communicate(timeout=60)[1]
+    assert command.returncode == 130
+    assert error.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in error

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ost import cli
+from ost import cli, demo_data, label_db, miniature
 from slowfast import __version__
+from slowfast.datasets.demo_actions import Sizes
+from slowfast.datasets.demo_actions import miniature as layouts
 from slowfast.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,24 @@ def test_every_tool_answers_help_under_its_own_name(name, capsys) -> None:
     assert capsys.readouterr().out.startswith(f"usage: ost {name} ")
 
 
+def test_no_tool_needs_torch_for_its_help() -> None:
+    code = (
+        "import sys; from ost import cli\n"
+        "for name in cli.TOOLS:\n"
+        "    try: cli.main([name, '--help'])\n"
+        "    except SystemExit: assert 'torch' not in sys.modules, name\n"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: ost ") == len(cli.TOOLS)
+
+
+def test_sizes_in_a_help_are_those_of_the_generators() -> None:
+    assert Sizes()._asdict() == demo_data.SIZES
+    assert layouts.Sizes()._asdict() == miniature.SIZES
+    assert list(layouts.LAYOUTS) == list(label_db.BENCHMARKS)
+
+
 def test_an_unknown_tool_is_one_line_with_the_nearest(capsys) -> None:
     assert cli.main(["predcit", "x"]) == 2
     error = capsys.readouterr().err
@@ -88,6 +108,40 @@ def test_how_a_tool_ends_is_the_exit_code(monkeypatch, capsys, ends, code, said)
     monkeypatch.setitem(sys.modules, "ost.label_db", stub)
     assert cli.main(["label-db", "--quick"]) == code
     assert capsys.readouterr().err == said
+
+
+def test_a_closed_pipe_has_no_traceback(tmp_path) -> None:
+    code = (
+        "import sys, types; from ost import cli\n"
+        "sys.modules['ost.check'] = stub = types.ModuleType('ost.check')\n"
+        "stub.main = lambda words: [print('line', i, flush=True) for i in range(10**5)] and 0\n"
+        "sys.exit(cli.main(['check']))\n"
+    )
+    (tmp_path / "much.py").write_text(code)
+    shell = f"{sys.executable} {tmp_path}/much.py | head -1; echo ${{PIPESTATUS[0]}}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", shell], env=env, capture_output=True, text=True)
+    assert done.stdout.split("\n") == ["line 0", "141", ""]
+    assert done.stderr == ""
+
+
+def test_a_file_that_may_not_be_used_is_one_line(monkeypatch, capsys) -> None:
+    def main(words):
+        raise PermissionError(13, "Permission denied", "/root/good.csv")
+
+    stub = types.ModuleType("ost.check")
+    stub.main = main
+    monkeypatch.setitem(sys.modules, "ost.check", stub)
+    assert cli.main(["check"]) == 2
+    said = "error: /root/good.csv cannot be used (Permission denied)\n"
+    assert capsys.readouterr().err == said
+
+
+def test_no_classes_to_show_are_refused(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", "a.mp4", "--cfg", "OST/zero_shot/ucf101", "--topk", "-1"])
+    assert end.value.code == 2
+    assert "--topk -1: expected 1 or more" in capsys.readouterr().err
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch) -> None:
@@ -130,7 +184,7 @@ def test_one_phase_switches_the_other_off(name, phase, monkeypatch, tmp_path) ->
     stub = types.ModuleType("slowfast.engine.run")
     stub.run = lambda cfg, init_method: seen.append(cfg)
     monkeypatch.setitem(sys.modules, "slowfast.engine.run", stub)
-    (tmp_path / "a.yaml").write_text("TASK: a\n")
+    (tmp_path / "a.yaml").write_text("{TASK: a, TRAIN: {DATASET: mine}, TEST: {DATASET: mine}}\n")
     assert cli.main([name, "--cfg", str(tmp_path / "a.yaml"), "--opts", "NUM_GPUS", "0"]) == 0
     (cfg,) = seen
     assert cfg.TASK == "a"

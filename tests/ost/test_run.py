@@ -16,7 +16,8 @@ main = partial(call, "run")
 @pytest.fixture
 def yaml(tmp_path):
     path = tmp_path / "a.yaml"
-    path.write_text("TASK: a\n")
+    path.write_text("TASK: a\n_BASE_: own_data.yaml\n")
+    (tmp_path / "own_data.yaml").write_text("{TRAIN: {DATASET: mine}, TEST: {DATASET: mine}}\n")
     return str(path)
 
 
@@ -40,7 +41,7 @@ def runs(monkeypatch):
 
 def test_each_file_is_a_job_of_its_own(yaml, tmp_path, runs):
     other = tmp_path / "b.yaml"
-    other.write_text("RNG_SEED: 5\n")
+    other.write_text("RNG_SEED: 5\n_BASE_: own_data.yaml\n")
     assert main(["--cfg", yaml, str(other), "--opts", "NUM_GPUS", "0"]) == 0
     seen = [(cfg.TASK, cfg.RNG_SEED, cfg.NUM_GPUS, method) for cfg, method in runs.made]
     assert seen == [("a", 1, 0, None), ("", 5, 0, None)]
@@ -116,3 +117,16 @@ def test_help_and_a_refusal_import_no_torch(tmp_path):
     assert refused.stdout.splitlines()[-1] == "code 2 False"
     assert refused.stderr.startswith(f"error: no config gone.yaml in {ROOT} or ")
     assert refused.stderr.count("\n") == 1
+
+    other = ("TRAIN.ENABLE", "False", "TEST.DATASET", "own", "TEXT.CLASSES", "gone.csv")
+    for words, ends, said in [
+        (["SOLVER.BASELR", "1"], 2, "nearest known: SOLVER.BASE_LR"),
+        (["TRAIN.BATCH_SIZE", "many"], 2, "TRAIN.BATCH_SIZE"),
+        (["MIXUP.ENABLE", "True"], 2, "MIXUP.ENABLE is True with MODEL.LOSS_FUNC ost_contrastive"),
+        (["DATA.TRAIN_FILE", "gone.csv"], 3, "gone.csv: no such list of videos"),
+        (other, 2, "gone.csv: no such file of class names"),
+    ]:
+        found = run("--cfg", "OST/fully_supervised/kinetics400", "--opts", *words)
+        assert found.stdout.splitlines()[-1] == f"code {ends} False"
+        assert said in found.stderr
+        assert found.stderr.count("\n") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,33 @@ def test_lines_have_pyslowfasts_form_and_are_appended(tmp_path: Path, capsys) ->
     assert len(lines) == 2
     form = r"\[\d\d/\d\d \d\d:\d\d:\d\d\]\[INFO\] test_logging\.py:\s+\d+: first"
     assert re.fullmatch(form, lines[0])
-    assert capsys.readouterr().out.splitlines() == lines
+    assert capsys.readouterr().out.splitlines() == ["first", "second"]
+
+
+def test_the_console_shows_what_is_said_and_warnings_and_the_file_everything(
+    tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(slog, "PACKAGE", str(Path(__file__).parent))  # as if we were inside
+    slog.setup_logging(tmp_path)
+    logger = slog.get_logger("inside")
+    logger.info("a detail")
+    slog.say("epoch 1/2")
+    logger.warning("look at this")
+    logger.warning("said elsewhere", extra={"shown": False})
+    assert capsys.readouterr().out.splitlines() == ["epoch 1/2", "warning: look at this"]
+    ends = [line.rpartition(": ")[2] for line in (tmp_path / "stdout.log").read_text().splitlines()]
+    assert ends == ["a detail", "epoch 1/2", "look at this", "said elsewhere"]
+
+
+def test_warnings_of_libraries_go_to_the_file_alone(tmp_path: Path, capsys) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        slog.setup_logging(tmp_path)
+        warnings.warn("torch.jit.script is deprecated", FutureWarning, stacklevel=1)
+        slog.reset_logging()
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "")
+    assert "FutureWarning: torch.jit.script is deprecated" in (tmp_path / "stdout.log").read_text()
 
 
 def test_the_root_logger_is_left_alone(tmp_path: Path) -> None:
@@ -40,7 +67,8 @@ def test_the_root_logger_is_left_alone(tmp_path: Path) -> None:
 def test_an_extensions_logger_reaches_our_handlers(tmp_path: Path, capsys) -> None:
     slog.setup_logging(tmp_path)
     slog.get_logger("my_extension").warning("seen")
-    assert "[WARNING]" in capsys.readouterr().out
+    slog.get_logger("my_extension").info("and this")
+    assert capsys.readouterr().out == "warning: seen\nand this\n"
 
 
 def test_ranks_behind_the_first_write_nothing(tmp_path: Path, capsys) -> None:
@@ -85,9 +113,10 @@ def test_numbers_in_statistics_lines(key: str, value: object, text: str) -> None
     json.loads(line.removeprefix("json_stats: "))
 
 
-def test_statistics_are_sorted_and_go_to_both_places(tmp_path: Path, capsys) -> None:
+def test_statistics_go_sorted_to_both_files_and_not_to_the_console(tmp_path: Path, capsys) -> None:
     slog.setup_logging(tmp_path)
     slog.log_json_stats({"b": 1, "_type": "x", "a": 2}, tmp_path)
     line = 'json_stats: {"_type": "x", "a": 2, "b": 1}'
-    assert capsys.readouterr().out.rstrip().endswith(line)
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "stdout.log").read_text().rstrip().endswith(line)
     assert (tmp_path / "json_stats.log").read_text() == line + "\n"

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from slowfast.config.inputs import no_list
 from slowfast.datasets.lists.file_lookup import absent, find_by_name
 from slowfast.datasets.lists.lines import VIDEO_SUFFIXES, Entries, parse_lines
 from slowfast.datasets.lists.video_list import PathArray, VideoList
@@ -103,10 +104,7 @@ def _read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such list of videos; check DATA.PATH_TO_DATA_DIR and DATA.TRAIN_FILE, "
-            "DATA.VAL_FILE or DATA.TEST_FILE"
-        ) from None
+        raise no_list(path) from None
     except OSError as error:
         raise DataError(f"{path}: the list cannot be read ({error.strerror})") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -164,16 +165,20 @@ def check_all(
         return
     done = 0
     while done < len(paths):
+        # Ctrl-C reaches all processes; this one ends the others, which have nothing to say to it.
+        ignore = (signal.SIGINT, signal.SIG_IGN)
+        pool = ProcessPoolExecutor(workers, initializer=signal.signal, initargs=ignore)
         try:
-            with ProcessPoolExecutor(workers) as pool:
-                for verdict in pool.map(check, paths[done:], chunksize=CHUNK):
-                    done += 1
-                    yield verdict
+            for verdict in pool.map(check, paths[done:], chunksize=CHUNK):
+                done += 1
+                yield verdict
         except BrokenProcessPool:
             # The culprit is among the next ones, which other processes may have passed already.
             for path in paths[done : done + 2 * CHUNK * workers]:
                 done += 1
                 yield _check_alone(check, path)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _check(root: str, quick: bool, min_frames: int, path: str) -> Verdict:

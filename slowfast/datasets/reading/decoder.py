@@ -184,7 +184,8 @@ class VideoReader(AbstractContextManager["VideoReader"]):
         try:
             container = av.open(url, **OPEN)
         except UNREADABLE as error:
-            raise DecodeError(self.path, f"not a video ({reason(error)})") from error
+            what = "cannot be read" if isinstance(error, PermissionError) else "not a video"
+            raise DecodeError(self.path, f"{what} ({reason(error)})") from error
         try:
             return container, self._video_stream(container)
         except DecodeError:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import open_clip
+from huggingface_hub import hf_hub_url, try_to_load_from_cache
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import nn
 
@@ -98,11 +103,36 @@ def _find_weights(arch: str, pretrained: str, *, quick_gelu: bool) -> Path:
             f"CLIP.PRETRAINED {pretrained!r}: these weights were trained with QuickGELU, "
             f"CLIP.ARCH {arch} has the exact GELU; use {name}-quickgelu"
         )
+    return _download(source, f"CLIP.PRETRAINED {pretrained!r}: the weights of {arch}")
+
+
+def _download(source: Mapping[str, Any], what: str) -> Path:
+    """Return the file of a tag from the cache or its address, which gets one attempt.
+
+    Args:
+        source: open_clip's entry: ``hf_hub`` (repository/, or repository/file) or ``url``.
+        what: subject of the error.
+    """
+    repository, _, name = source.get("hf_hub", "").rpartition("/")
+    names = (name,) if name else (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
+    url = hf_hub_url(repository, names[0]) if repository else source["url"]
+    for name in names if repository else ():
+        if isinstance(found := try_to_load_from_cache(repository, name), str):
+            return Path(found)
     try:
+        if repository:  # its client would try for a minute
+            _knock(url)
         return Path(download_pretrained(source))
     except (OSError, RuntimeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        line = str(getattr(error, "reason", error)).splitlines()[0]
+        place = f"weights/{Path(url).name}"
         raise UsageError(
-            f"CLIP.PRETRAINED {pretrained!r}: the weights of {arch} could not be downloaded "
-            f"({line}); give the path of a file instead"
+            f"{what} are not on this machine and could not be fetched ({line}): save {url} as "
+            f"{place} and set CLIP.PRETRAINED {place}"
         ) from None
+
+
+def _knock(url: str) -> None:
+    """Raise OSError if the host of ``url`` cannot be reached; what it answers does not matter."""
+    with suppress(HTTPError), urlopen(Request(url, method="HEAD"), timeout=10):
+        pass

@@ -77,6 +77,19 @@ def build_descriptor_banks(
     }
 
 
+def check_texts(cfg: Any, head: Any) -> None:
+    """Read the texts of ``head`` as it will, so that a mistake shows before weights are fetched.
+
+    Which texts a registered head reads is told by its ``options``.
+    """
+    if not cfg.TEXT.CLASSES:
+        return
+    vocabulary = build_vocabulary(cfg)
+    reads = {"TEXT.SPATIAL", "TEXT.TEMPORAL"} & set(getattr(head, "options", ()))
+    if reads and cfg.OST.MATCHING != "category":
+        build_descriptors(cfg, vocabulary)
+
+
 def _bank(cfg: Any, clip: CustomTextCLIP, texts: list[list[str]]) -> TextBank:
     positions, wanted = clip.text.context_length, cfg.CLIP.CONTEXT_LENGTH
     if wanted > positions and wanted != CONTEXT_LENGTH:

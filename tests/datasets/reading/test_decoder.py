@@ -203,6 +203,17 @@ def test_broken_files_are_named_with_their_reason(tmp_path: Path) -> None:
         assert isinstance(caught.value, DataError)
 
 
+def test_a_file_that_may_not_be_read_is_no_broken_video(tmp_path: Path, monkeypatch) -> None:
+    path = write_video(tmp_path / "whole.mp4", 5)
+
+    def refuse(url, **options):
+        raise av.error.PermissionError(13, "Permission denied", url)
+
+    monkeypatch.setattr(av, "open", refuse)  # as root every file may be read
+    with pytest.raises(DecodeError, match=r"whole\.mp4: cannot be read \(Permission denied\)"):
+        VideoReader(path)
+
+
 @pytest.mark.parametrize("share", [0.7, 0.9, 0.99])
 def test_a_truncated_file_yields_what_can_be_decoded_and_nothing_twice(
     share: float, tmp_path: Path
