@@ -45,7 +45,8 @@ class LoadReport:
     and batch counts of batch norms that the file left out.
     ``surplus``: the model has no such key. ``inflated``: repeated along time to fit.
     ``converted``: how many tensors were of another floating-point type than the model has, by type.
-    ``epoch``: how many were completed, where the file says it.
+    ``epoch``: how many were completed, where the file says it. ``share``: how much of the original
+    CLIP ``ost average`` has mixed into the file.
     """
 
     path: str
@@ -59,6 +60,7 @@ class LoadReport:
     misfit: list[Misfit] = field(default_factory=list)
     inflated: list[str] = field(default_factory=list)
     epoch: int | None = None
+    share: float = 0.0
     converted: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -235,13 +237,15 @@ def _begin_report(
     """Return what is known of a file before its keys are compared with the model's."""
     known = {tensor.dtype for tensor in own.values()}
     types = (tensor.dtype for tensor in checkpoint.state.values() if tensor.is_floating_point())
-    last = checkpoint.extra.get("epoch")
+    last, made_from = checkpoint.extra.get("epoch"), checkpoint.extra.get("made_from")
+    record = made_from if isinstance(made_from, Mapping) else {}
     return LoadReport(
         str(path),
         adapted.kind,
         renamed=adapted.renamed,
         dropped=adapted.dropped,
         epoch=last + 1 if isinstance(last, int) else None,
+        share=float(record.get("ratio_original", 0.0)),
         converted=Counter(_name(dtype) for dtype in types if dtype not in known),
     )
 

@@ -35,8 +35,8 @@ def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str,
 
     Keys: those of ``describe_parts``, ``dataset`` (see ``name_of_data``), the files of classes and
     of the subset, ``test_list`` and ``test_videos`` (see ``digest_of_videos``), the training list
-    with its ``shots``, ``seed``, with how many frames and how much of the original CLIP, the file
-    of its ``start`` and ``start_digest``, by which two files of one name are told apart.
+    with its ``shots``, ``seed``, with how many frames, the file of its ``start`` and
+    ``start_digest``, by which two files of one name are told apart.
 
     Args:
         cfg: reads the sections that say so.
@@ -58,7 +58,6 @@ def describe_test(cfg: Any, model: nn.Module, paths: Sequence[str]) -> dict[str,
         "seed": cfg.RNG_SEED,
         "start": cfg.TRAIN.CHECKPOINT_FILE_PATH,
         "start_digest": digest_of_file(cfg.TRAIN.CHECKPOINT_FILE_PATH),
-        "clip_ratio": cfg.TEST.CLIP_RATIO,
     }
 
 

@@ -30,7 +30,7 @@ def say_training(job: Job) -> None:
 
 
 def say_test(cfg: Any, model: nn.Module, data: Dataset, weights: str) -> None:
-    """Say what a test will do: one line behind a training, which has said the rest."""
+    """Say what a test of its own will do; behind a training, ``say_what_is_tested`` is enough."""
     test, frames = cfg.TEST, cfg.DATA.NUM_FRAMES
     schedule = (
         f"test of {frames} frames x {test.NUM_SPATIAL_CROPS} crops x {test.NUM_ENSEMBLE_VIEWS} "
@@ -38,8 +38,6 @@ def say_test(cfg: Any, model: nn.Module, data: Dataset, weights: str) -> None:
     )
     if not cfg.TRAIN.ENABLE:
         say_header(cfg, model, {"test": data}, weights, schedule)
-    elif du.is_root_proc():
-        say(f"{schedule}; {describe_data(cfg, model, {'test': data})}; weights {weights}")
 
 
 def say_header(

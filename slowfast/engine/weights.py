@@ -30,11 +30,13 @@ class LoadedWeights:
         source: file or tag, with the original CLIP's share, or "random".
         notes: where that was named, its epoch and format, and what was mixed, in words.
         report: of the file, if there is one.
+        share: of the original CLIP, mixed in here or in the file.
     """
 
     source: str
     notes: tuple[str, ...]
     report: LoadReport | None = None
+    share: float = 0.0
 
     def __str__(self) -> str:
         return self.source
@@ -47,6 +49,7 @@ class LoadedWeights:
             "weights_format": self.report.kind if self.report else "",
             "weights_epoch": self.report.epoch if self.report else None,
             "weights_digest": digest_of_file(file),
+            "clip_ratio": self.share,
         }
 
 
@@ -61,8 +64,8 @@ def load_test_weights(cfg: Any, model: nn.Module) -> LoadedWeights:
     CLIP's modules has no original and stays as loaded.
 
     Raises:
-        UsageError: there are no weights, they do not fit, a ratio without an original or without
-            tuned weights; ``check_factors``.
+        UsageError: there are no weights, they do not fit, a ratio without an original, without
+            tuned weights or of weights that have a share already; ``check_factors``.
     """
     check_factors(cfg, model)
     ratio, pretrained = cfg.TEST.CLIP_RATIO, cfg.CLIP.PRETRAINED
@@ -75,15 +78,22 @@ def load_test_weights(cfg: Any, model: nn.Module) -> LoadedWeights:
     if report.epoch is not None:
         notes.insert(1, f"epoch {report.epoch}")
     tuned = _clip_state(model)
+    if ratio and report.share:
+        raise UsageError(
+            f"TEST.CLIP_RATIO is {ratio:g}, but {report.path} is a mix that has {report.share:g} "
+            "of the original CLIP in it: set it to 0, or name the tuned weights themselves"
+        )
     if not ratio:
-        return LoadedWeights(report.path, (*notes, *("CLIP share 0",) * bool(tuned)), report)
+        share = f"CLIP share {report.share:g}{' of the file' * bool(report.share)}"
+        notes += [share] * bool(tuned)
+        return LoadedWeights(report.path, tuple(notes), report, report.share)
     mixed = mix(original=original, finetuned=tuned, ratio_original=ratio)
     kept = len(kept_buffers(original, tuned))
     for name, value in tuned.items():
         value.copy_(mixed[name])
     source = f"{report.path} x {1 - ratio:g} + {pretrained} x {ratio:g}"
     share = f"CLIP share {ratio:g} of {len(tuned) - kept} parameters, {kept} buffers are CLIP's"
-    return LoadedWeights(source, (*notes, share), report)
+    return LoadedWeights(source, (*notes, share), report, ratio)
 
 
 def check_factors(cfg: Any, model: nn.Module) -> None:

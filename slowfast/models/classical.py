@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from slowfast.config import tree
 from slowfast.config.configurable import configurable
 from slowfast.errors import UsageError
 from slowfast.models.heads.texts import build_vocabulary
@@ -34,7 +34,12 @@ TEMPORAL_KERNELS: dict[str, tuple[tuple[int, ...], ...]] = {
 HALVED_IN_TIME = ("c2d", "i3d")  # behind the first stage
 PIXELS_PER_PLACE = 32
 # What pytorchvideo builds, where PySlowFast has a choice.
-OF_ALL = {"MODEL.DETACH_FINAL_FC": False}
+OF_ALL = {
+    "CLIP.FREEZE": [],
+    "CLIP.TRAINABLE": "both",
+    "MODEL.DETACH_FINAL_FC": False,
+    "SOLVER.BACKBONE_LR_RATIO": 1.0,
+}
 OF_RESNETS = {
     "RESNET.TRANS_FUNC": "bottleneck_transform",
     "RESNET.STRIDE_1X1": False,
@@ -347,7 +352,7 @@ def _build_network(
     name = f"MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME}"
     who = f"pytorchvideo, which builds {name} here,"
     for key, value in (OF_ALL | built).items():
-        found = reduce(getattr, key.split("."), cfg)
+        found = tree.get(cfg, key)
         if found != value:
             raise UsageError(f"{key} is {found!r}: {who} has {value!r} only")
     if any(blocks for stage in cfg.NONLOCAL.LOCATION for blocks in stage):

@@ -127,6 +127,7 @@ def test_the_ratio_is_the_share_of_the_original_in_clips_parameters(tmp_path):
     cfg = make_cfg(tmp_path, test=named, pretrained="openai", ratio=0.2)
     source = load_test_weights(cfg, model)
     assert str(source) == f"{named} x 0.8 + openai x 0.2"
+    assert source.facts()["clip_ratio"] == 0.2
     assert source.notes[-1] == "CLIP share 0.2 of 3 parameters, 0 buffers are CLIP's"
     assert model.clip.visual.weight.flatten().tolist() == pytest.approx([3.0] * 4)
     assert model.clip.logit_scale.item() == pytest.approx(3.0)
@@ -208,7 +209,19 @@ def test_one_line_says_which_weights_label_which_classes(tmp_path, capsys, place
         "weights_format": "slowfast",
         "weights_epoch": 3,
         "weights_digest": hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        "clip_ratio": 0.0,
     }
+
+
+def test_a_file_that_was_mixed_before_is_not_mixed_again(tmp_path):
+    record = {"method": "mix", "ratio_original": 0.2}
+    cfg = make_cfg(tmp_path, test=save(tmp_path / "m.pth", 1.0, made_from=record))
+    found = load_test_weights(cfg, Towers())
+    assert found.notes[-1] == "CLIP share 0.2 of the file"
+    assert found.facts()["clip_ratio"] == 0.2
+    cfg.TEST.CLIP_RATIO, cfg.CLIP.PRETRAINED = 0.2, "openai"
+    with pytest.raises(UsageError, match="m.pth is a mix that has 0.2 of the original CLIP in it"):
+        load_test_weights(cfg, Towers())
 
 
 def save_clip_with_batch_norm(folder, seed):

@@ -253,6 +253,7 @@ def test_pytorchvideos_released_files_load_by_their_type(tiny, tmp_path, name):
             ("RESNET.STRIDE_1X1", True),
             "RESNET.STRIDE_1X1 is True: .*ResNet.* has False only",
         ),
+        ("X3D", ("CLIP.FREEZE", ["network.*"]), "FREEZE is .'network.*'.: .* has .. only"),
         ("MViT", ("MODEL.DETACH_FINAL_FC", True), "DETACH_FINAL_FC is True: .*MViT.* False only"),
         ("Slow", ("RESNET.NUM_GROUPS", 32), "RESNET.NUM_GROUPS is 32: .* has 1 only"),
         ("Slow", ("NONLOCAL.LOCATION", [[[]], [[1, 3]], [[]], [[]]]), "no non-local blocks"),
