@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,12 +29,17 @@ def say_training(job: Job) -> None:
     say_header(cfg, job.module, data, job.weights or "random", schedule)
 
 
-def say_test(cfg: Any, model: nn.Module, data: Dataset, weights: str) -> None:
-    """Say what a test of its own will do; behind a training, ``say_what_is_tested`` is enough."""
-    test, frames = cfg.TEST, cfg.DATA.NUM_FRAMES
+def say_test(
+    cfg: Any, model: nn.Module, data: Dataset, weights: str, counts: Sequence[int]
+) -> None:
+    """Say what a test of its own will do; ``say_what_is_tested`` is enough behind a training.
+
+    ``counts``: numbers of clips that it goes through.
+    """
+    test, clips = cfg.TEST, " then ".join(map(str, counts))
     schedule = (
-        f"test of {frames} frames x {test.NUM_SPATIAL_CROPS} crops x {test.NUM_ENSEMBLE_VIEWS} "
-        f"clips, {cfg.DATA.ENSEMBLE_METHOD} of {test.ENSEMBLE_SPACE}, batch {test.BATCH_SIZE}"
+        f"test of {cfg.DATA.NUM_FRAMES} frames x {test.NUM_SPATIAL_CROPS} crops x {clips} clips, "
+        f"{cfg.DATA.ENSEMBLE_METHOD} of {test.ENSEMBLE_SPACE}, batch {test.BATCH_SIZE}"
     )
     if not cfg.TRAIN.ENABLE:
         say_header(cfg, model, {"test": data}, weights, schedule)

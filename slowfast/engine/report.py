@@ -121,7 +121,7 @@ def say_trained(job: Job) -> None:
 def say_result(
     result: Mapping[str, Any], scores: VideoScores, folder: Path, files: Sequence[str]
 ) -> None:
-    """Say what a test found, what it left behind, and what to do next; on the first rank.
+    """Say what a test found and what it left behind; on the first rank.
 
     Args:
         result: content of ``results.json``.
@@ -141,7 +141,6 @@ def say_result(
         shown = ", ".join(f"{video['path']} ({video['reason']})" for video in failed[:SHOWN])
         say(f"failed videos: {len(failed)} of {listed}: {shown}{', ...' * (len(failed) > SHOWN)}")
     say(f"written to {folder}: {', '.join(files)}")
-    say(f"next: ost summarize {folder}")
 
 
 def describe_confusion(result: Mapping[str, Any], scores: VideoScores) -> list[str]:

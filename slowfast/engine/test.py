@@ -37,12 +37,11 @@ from slowfast.evaluation.results import summarize, write_json
 from slowfast.launch.group import check_same_data
 from slowfast.models.build import build_model, unwrap
 from slowfast.utils import distributed as du
-from slowfast.utils.logging import get_logger
+from slowfast.utils.logging import say
 from slowfast.utils.progress import progress_line
 from slowfast.visualization.tensorboard_vis import TensorboardWriter
 
 SWEPT = ("top1", "top5", "map", "half_class")
-logger = get_logger(__name__)
 
 
 def test(cfg: Any) -> dict[str, Any]:
@@ -68,10 +67,10 @@ def test(cfg: Any) -> dict[str, Any]:
     device, precision = placement(model)
     names = class_names(cfg, model)
     writer = open_writer(cfg, names)
+    say_test(cfg, model, loaders[counts[0]].dataset, str(weights), counts)
     results: dict[int, dict[str, Any]] = {}
     for clips, loader in loaders.items():
         view_cfg = with_views(cfg, clips)
-        say_test(view_cfg, model, loader.dataset, str(weights))
         check_same_data("test", loader.dataset)
         scores = score_videos(view_cfg, model, loader, writer)
         paths = video_paths(loader.dataset)
@@ -187,6 +186,8 @@ def finish(cfg: Any, results: dict[int, dict[str, Any]]) -> dict[str, Any]:
         }
         if du.is_root_proc():
             write_json(Path(cfg.OUTPUT_DIR, "results.json"), last)
+    if du.is_root_proc():
+        say(f"next: ost summarize {cfg.OUTPUT_DIR}")
     failed = last["failed"]
     if failed and not cfg.TEST.ALLOW_FAILED:
         first = failed[0]

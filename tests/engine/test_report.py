@@ -78,3 +78,15 @@ def test_the_confusion_matrix_is_a_picture_where_matplotlib_is_there(tmp_path, c
     assert not (tmp_path / "without" / "confusion_matrix.png").exists()
     said = "warning: no confusion_matrix.png: pictures need matplotlib, which is not installed"
     assert capsys.readouterr().out.count(said) == 1
+
+
+def test_several_view_counts_have_one_header_and_one_next_command(tmp_path, capsys):
+    opts = ("TEST.ALLOW_RANDOM_WEIGHTS", True, "TRAIN.ENABLE", False)
+    run_test(tiny_cfg(tmp_path, *opts, "TEST.NUM_TEMPORAL_CLIPS", "[1, 2]"))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith(("data", "schedule", "next"))] == [
+        "data:     test TinyClips (5 clips); 3 classes",
+        "schedule: test of 8 frames x 1 crops x 1 then 2 clips, sum of prob, batch 4",
+        f"next: ost summarize {tmp_path}",
+    ]
+    assert sum(line.startswith("tested 5 of 5 videos") for line in lines) == 2
