@@ -19,7 +19,6 @@ from rich.table import Table
 from slowfast.config.paths import resolve_path
 from slowfast.errors import UsageError
 from slowfast.text.label_db import check_classes, check_descriptors
-from slowfast.text.released import convert_released
 
 BENCHMARKS = ("kinetics400", "kinetics600", "ucf101", "hmdb51", "ssv2", "activitynet200")
 
@@ -46,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     args = parse_args(argv)
     if args.released:
+        from slowfast.text.released import convert_released
+
         for path in convert_released(args.released, args.out, Path(resolve_path("label_db"))):
             print(path)
         return 0

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from slowfast.config.paths import SHIPPED
 from slowfast.datasets.demo_actions.miniature import LAYOUTS, Sizes, make_miniature
-from slowfast.text.released import write_released
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(f"{args.folder / dataset}: {count} videos")
     if args.released:
+        from slowfast.text.released import write_released
+
         write_released(args.released, SHIPPED / "label_db")
         print(f"{args.released}: descriptors")
     if args.clip:
