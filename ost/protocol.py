@@ -171,15 +171,17 @@ def is_done(step: Step) -> bool:
     return bool(found and found["done"])
 
 
-def check_all(steps: Sequence[Step]) -> None:
+def check_all(steps: Sequence[Step], *, fresh: bool = False) -> None:
     """Open and join what the steps that are not done yet will read, before the first of them.
+
+    With ``fresh`` all of them: nothing of an earlier call is deleted for steps that would fail.
 
     Raises UsageError, DataError with the title of the step whose file is missing or wrong.
     """
     # Late, so that --dry-run and mistakes answer at once.
     from slowfast.studies.protocol_files import check_files
 
-    check_files([step for step in steps if not is_done(step)])
+    check_files([step for step in steps if fresh or not is_done(step)])
 
 
 def mark(step: Step, *, done: bool) -> None:
@@ -273,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(shlex.join([*_interpreter(launch), *step.words()]))
         print(shlex.join([sys.executable, *summary_words(steps)]))
         return 0
+    check_all(steps, fresh=args.fresh)
     if args.fresh:
         forget(steps)
-    check_all(steps)
     return run_steps(steps, launch=launch)

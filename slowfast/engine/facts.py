@@ -126,13 +126,13 @@ def name_of_data(cfg: Any) -> str:
     return next(said, str(cfg.TEST.DATASET))
 
 
-def shots_of(name: str) -> int | None:
-    """Return the number of training videos per class that a list or split is named by, if any.
+def shots_of(train_list: str) -> int | None:
+    """Return the number of training videos per class that the list's name states, if any.
 
     >>> shots_of("lists/train_16shot_seed1.csv"), shots_of("train1_few_shot_2.txt"), shots_of("")
     (16, 2, None)
     """
-    match = SHOTS.search(Path(name).stem)
+    match = SHOTS.search(Path(train_list).stem)
     return int(match[1] or match[2]) if match else None
 
 

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from ost.cli import call
-from ost.protocol import call_process, forget, is_done, parse_request, run_steps, summary_words
+from ost.protocol import (
+    call_process,
+    forget,
+    is_done,
+    mark,
+    parse_request,
+    run_steps,
+    summary_words,
+)
 from slowfast.errors import UsageError
 from slowfast.studies.protocol import Request, plan
 
@@ -129,6 +137,17 @@ def test_launcher_stands_in_front_of_steps_but_not_of_the_table(tmp_path, calls)
     run_steps(steps_of(tmp_path), call=calls, launch=["torchrun", "--nproc_per_node", "8"])
     assert calls.words[0][:3] == ["torchrun", "--nproc_per_node", "8"]
     assert calls.words[-1][0] == sys.executable
+
+
+def test_files_are_read_before_anything_is_run_or_deleted(tmp_path, capsys) -> None:
+    words = ["fully_supervised", "OST", "ssv2", "--data-root", "/data", "--output", str(tmp_path)]
+    (step,) = plan(parse_request(words)[1])
+    mark(step, done=True)
+    assert main([*words, "--fresh"]) == 3
+    line = capsys.readouterr().err
+    assert line.startswith("error: step 'train and test on ssv2' would fail: /data/ssv2/lists/")
+    assert line.count("\n") == 1
+    assert is_done(step)
 
 
 # ---- the command line ----
