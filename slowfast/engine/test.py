@@ -24,6 +24,7 @@ from slowfast.engine.setup import (
     display_mode,
     prepare,
     video_paths,
+    warn_of_one_class,
     with_views,
 )
 from slowfast.engine.weights import load_test_weights
@@ -61,6 +62,7 @@ def test(cfg: Any) -> dict[str, Any]:
     gflops = describe_model(cfg, model)
     weights = load_test_weights(cfg, model)
     names = class_names(cfg, model)
+    warn_of_one_class(names)
     writer = open_writer(cfg, names)
     results: dict[int, dict[str, Any]] = {}
     counts = view_counts(cfg)

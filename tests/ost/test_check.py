@@ -45,11 +45,14 @@ def test_short_videos_can_be_refused(folder: Path) -> None:
     assert check_video(str(folder / "good.mp4"), min_frames=8).frames == 30
 
 
-def test_a_file_that_lost_its_tail_is_usable_but_counted_right(tmp_path: Path) -> None:
+def test_a_file_that_lost_its_tail_is_damaged_and_counted_right(tmp_path: Path, capsys) -> None:
     path = write_truncated(tmp_path / "cut.mp4", 0.9)
     verdict = check_video(str(path))
-    assert verdict.problem == ""
-    assert 60 < verdict.frames < 120
+    assert verdict.problem == "damaged: 0.87 of the 4.00 s that the container states are missing"
+    assert verdict.frames == pytest.approx((4 - 0.87) * 30, abs=1)
+    (tmp_path / "l.csv").write_text("cut.mp4 0\n")
+    assert main([str(tmp_path / "l.csv"), "--prefix", str(tmp_path)]) == 3
+    assert f"bad: {path}: damaged: 0.87 of the 4.00 s" in capsys.readouterr().out
 
 
 def test_damage_that_only_decoding_shows(folder: Path, monkeypatch) -> None:
