@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from collections import Counter
@@ -101,8 +100,5 @@ def load_table(folder: Path, labels: str = "right") -> ClassTable:
     path = folder / (PUBLISHED if labels == "published" else "classes.csv")
     if labels == "published" and folder.is_dir() and not path.exists():
         raise UsageError(f"--labels published: {folder.name} has no published variant ({path})")
-    names = load_classes(path).names
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, skipinitialspace=True))
-    folders = [(row.get("folder") or "").strip() for row in rows]
-    return ClassTable(names, tuple(f or n for f, n in zip(folders, names)), path)
+    classes = load_classes(path)
+    return ClassTable(classes.names, classes.folders or classes.names, path)
