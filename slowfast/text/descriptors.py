@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from slowfast.config.paths import find_file
 from slowfast.errors import UsageError
-from slowfast.text.labels import ClassVocabulary, load_classes, parse_json, shorten
+from slowfast.text.labels import ClassVocabulary, load_classes, parse_json, shorten, spelling_key
 
 logger = logging.getLogger(__name__)
 PROVEN_SHARE = 0.9
@@ -80,9 +81,8 @@ def _prove_ids(
     beside = (path.with_name(f"classes{suffix}") for suffix in (".csv", ".txt", ".json"))
     proof = next((own for own in beside if own.is_file()), None)
     if proof:
-        names = load_classes(proof).names
-        agreeing = sum(_plain(own) == _plain(name) for own, name in zip(names, vocabulary.names))
-        agreeing *= len(names) == len(vocabulary)
+        names, ours = (list(map(spelling_key, v.names)) for v in (load_classes(proof), vocabulary))
+        agreeing = sum(map(operator.eq, names, ours)) if len(names) == len(ours) else 0
     else:
         tables = [table, *map(_read_table, _temporal_of(path))]
         agreeing = max(_count_named(own, vocabulary) for own in tables)
@@ -111,11 +111,6 @@ def _count_named(table: dict[str, list[str]], vocabulary: ClassVocabulary) -> in
     return sum(_is_named(name, table.get(str(i), [])) for i, name in enumerate(vocabulary.names))
 
 
-def _plain(text: str) -> str:
-    """Return the letters and digits of ``text``: lists spell names in several ways."""
-    return re.sub(r"[\W_]+", "", text.casefold())
-
-
 def _is_named(name: str, texts: list[str]) -> bool:
     """Whether ``texts`` hold the beginning of each word of ``name``: words are inflected.
 
@@ -123,7 +118,7 @@ def _is_named(name: str, texts: list[str]) -> bool:
     (True, False)
     """
     words = re.findall(r"[a-z]+|[A-Z]+[a-z]*|\d+", name)
-    found = _plain(" ".join(texts))
+    found = spelling_key(" ".join(texts))
     return all(word.casefold()[:STEM] in found for word in words)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,6 +52,13 @@ class ClassVocabulary:
             raise UsageError(f"no class is called {name!r}; known: {shorten(self.names)}")
         return self._positions[name]
 
+    @cached_property
+    def spellings(self) -> dict[str, int]:
+        """Labels by ``spelling_key`` of the folders of their class, where no two have the same."""
+        keys = list(map(spelling_key, self.folders or self.names))
+        counts = Counter(keys)
+        return {key: label for label, key in enumerate(keys) if counts[key] == 1}
+
     def subset(self, names: Iterable[str]) -> ClassVocabulary:
         """Return the vocabulary of ``names`` in their own order; each must be known here."""
         names = tuple(names)
@@ -71,6 +79,15 @@ def shorten(names: Iterable[str], limit: int = 5) -> str:
     names = list(names)
     text = ", ".join(repr(name) for name in names[:limit])
     return text if len(names) <= limit else f"{text} ({len(names)} in all)"
+
+
+def spelling_key(text: str) -> str:
+    """Return ``text`` without case, blanks and signs: lists and folders are spelled in many ways.
+
+    >>> spelling_key("Passing_American football (in game)")
+    'passingamericanfootballingame'
+    """
+    return re.sub(r"[\W_]+", "", text.casefold())
 
 
 def load_classes(path: str | Path) -> ClassVocabulary:

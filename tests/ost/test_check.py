@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from ost.cli import call
+from slowfast.config import get_cfg
+from slowfast.datasets.from_config import video_list
 from slowfast.datasets.lists.annotations import read_list
 from slowfast.datasets.preparation.verifying import check_video
+from slowfast.errors import DataError
 from tests.video_files import write_truncated, write_video
 
 main = partial(call, "check")
@@ -38,6 +41,29 @@ def test_bad_videos_are_named_and_good_ones_listed(extra, folder: Path, tmp_path
     assert [Path(path).name for path in clean.paths] == ["good.mp4", "short.mp4"]
     assert clean.labels.tolist() == [1, 2]
     assert main([str(good), "--workers", "1"]) == 0
+
+
+def test_a_list_of_class_folders_holds_for_classes_in_any_order(tmp_path: Path) -> None:
+    for name in ("jump/a.mp4", "run up/b.mp4", "run up/c.mp4"):
+        (tmp_path / "v" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(tmp_path / "v" / name, 6)
+    good, again = tmp_path / "all.csv", tmp_path / "again.csv"
+    assert main([str(tmp_path / "v"), "--good", str(good), "--workers", "1"]) == 0
+    names = [line.split("\t")[1] for line in good.read_text().splitlines()]
+    assert names == ["jump", "run up", "run up"]
+    assert main([str(good), "--good", str(again), "--workers", "1"]) == 0
+    assert again.read_text() == good.read_text()
+    classes, cfg = tmp_path / "mine.txt", get_cfg()
+    classes.write_text("run up\nfly\njump\n")
+    keys = ["DATA.PATH_TO_DATA_DIR", str(tmp_path), "TEXT.CLASSES", str(classes)]
+    cfg.merge_from_list([*keys, *("DATA.TRAIN_FILE", "all.csv", "DATA.TEST_FILE", "numbers.csv")])
+    assert video_list(cfg, "train").labels.tolist() == [2, 0, 0]
+    numbers = good.read_text().replace("\tjump", "\t0").replace("\trun up", "\t1")
+    (tmp_path / "numbers.csv").write_text(numbers)
+    with pytest.raises(DataError, match="numbers.csv: 3 of 3 numbers count other classes"):
+        video_list(cfg, "test")
+    classes.write_text("jump\nrun up\n")
+    assert video_list(cfg, "test").labels.tolist() == [0, 1, 1]
 
 
 def test_short_videos_can_be_refused(folder: Path) -> None:

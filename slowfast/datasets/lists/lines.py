@@ -49,7 +49,8 @@ def parse_lines(
         return Entries([], [], None, [])
     recognised = _recognise(lines[:SAMPLE_LINES], is_label)
     if separator in ("", " "):
-        separator = recognised or " "
+        # Lines of class names that are not known have tabs all the same.
+        separator = recognised or ("\t" if all("\t" in line for line in lines) else " ")
         if separator != " ":
             logger.info("%s: fields are separated by %s", path, SEPARATORS[separator])
     rows = [_split(line, separator) for line in lines]
