@@ -222,10 +222,9 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
     ]
     if not found:
         raise DataError(f"{root}: no videos; expected class folders with video files in them")
-    paths, labels = zip(*found)
-    names = labels_of.names or tuple(folders)
-    labels = labels_of.numbers(labels, range(1, len(labels) + 1))
-    return VideoList(PathArray(paths), labels, classes=names)
+    paths, values = zip(*found)
+    labels = labels_of.numbers(values, range(1, len(values) + 1))
+    return VideoList(PathArray(paths), labels, classes=labels_of.names or tuple(folders))
 
 
 def _locate(
