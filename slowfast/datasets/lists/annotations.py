@@ -87,7 +87,7 @@ def read_list(  # noqa: PLR0913 - plain values, each of its own kind
         root = root or prefix or os.path.dirname(path) or "."
         paths, missing = _locate(path, paths, labels, root)
     _report_duplicates(path, paths)
-    if not labels_of.read_names:
+    if labels_of.all_numbers:
         refuse_other_classes(path, paths, labels, labels_of.names, labels_of.of_folder)
     return VideoList(
         paths=PathArray(paths),
@@ -135,7 +135,7 @@ class _Labels:
         self.known = {name: label for label, name in enumerate(self.names)}
         self.spellings = classes.spellings if classes else {}
         self.any_names = any_names and not classes
-        self.read_names = False
+        self.all_numbers = False
 
     def of_folder(self, name: str) -> int | None:
         """Return the label of the class that folders spell ``name``, if there is one."""
@@ -156,11 +156,13 @@ class _Labels:
 
     def numbers(self, labels: Sequence[Any], lines: Sequence[int]) -> np.ndarray:
         """Return int64 labels; raises DataError for the first that is wrong."""
-        if self.any_names and not all(NUMBER.fullmatch(str(label)) for label in labels):
-            self.names = tuple(sorted(set(map(str, labels))))
+        stated = [str(label) for label in labels if label is not None]
+        if self.any_names and not all(map(NUMBER.fullmatch, stated)):
+            self.names = tuple(sorted(set(stated)))
             self.known = {name: label for label, name in enumerate(self.names)}
-        values = [self.find(label) for label in labels]
-        self.read_names = any(str(label) in self.known for label in labels)
+        values = [0 if label is None else self.find(label) for label in labels]
+        numeric = all(map(NUMBER.fullmatch, stated)) and not set(stated) & self.known.keys()
+        self.all_numbers = numeric and len(stated) == len(labels)
         if None in values:
             bad = values.index(None)
             near = difflib.get_close_matches(str(labels[bad]), self.known, n=1)

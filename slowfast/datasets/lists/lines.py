@@ -20,7 +20,10 @@ VIDEO_SUFFIXES = (
 
 
 class Entries(NamedTuple):
-    """The parsed content of a list, before files are looked up; ``lines`` count from 1."""
+    """The parsed content of a list, before files are looked up.
+
+    ``labels`` are as they stand, None where there is none; ``lines`` count from 1.
+    """
 
     paths: list[str]
     labels: list[Any]
@@ -64,7 +67,7 @@ def parse_lines(
         logger.warning("%s: no line has a label; all videos get label 0", path)
     return Entries(
         paths=[row[0] for row in rows],
-        labels=[row[-1] if width > 1 else 0 for row in rows],
+        labels=[row[-1] if width > 1 else None for row in rows],
         num_frames=_frame_counts(path, rows, numbers, kind),
         lines=numbers,
     )

@@ -164,6 +164,8 @@ def test_numbers_of_other_classes_than_the_folders_are_refused(tmp_path: Path) -
         0,
         1,
     ]
+    # Lists without labels are for predictions.
+    assert read(tmp_path, "jump/a.mp4\nrun/b.mp4\n", classes=other).labels.tolist() == [0, 0]
     # A video of several classes lies in the folder of one of them.
     several = "jump/a.mp4 1\njump/a.mp4 2\nrun/b.mp4 0\n"
     assert read(tmp_path, several, classes=other).labels.tolist() == [1, 2, 0]
