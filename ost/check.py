@@ -47,8 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def write_results(args: argparse.Namespace, videos: VideoList, verdicts: list[Verdict]) -> None:
-    """Write the files that --good and --bad name; fields are separated by tabs."""
-    good = [f"{v.path}\t{label}\n" for v, label in zip(verdicts, videos.labels) if not v.problem]
+    """Write the files that --good and --bad name; fields are separated by tabs.
+
+    Classes have their names where they are known: numbers hold for one order of TEXT.CLASSES only.
+    """
+    labels = [videos.classes[label] if videos.classes else label for label in videos.labels]
+    good = [f"{v.path}\t{label}\n" for v, label in zip(verdicts, labels) if not v.problem]
     bad = [f"{v.path}\t{v.problem}\n" for v in verdicts if v.problem]
     for path, lines in ((args.good, good), (args.bad, bad)):
         if path:
@@ -64,7 +68,11 @@ def run(args: argparse.Namespace) -> int:
     from slowfast.datasets.preparation.verifying import check_all
 
     videos = read_list(
-        args.list, prefix=args.prefix, separator=args.separator, num_classes=args.num_classes
+        args.list,
+        prefix=args.prefix,
+        separator=args.separator,
+        num_classes=args.num_classes,
+        any_names=True,
     )
     if videos.kind == "frames":
         raise UsageError(f"{args.list} lists frame folders; only video files can be checked")

@@ -1,6 +1,8 @@
 """Label videos with any classes: ``ost predict --cfg FILE VIDEO... [--opts KEY VALUE ...]``.
 
-Prints one line a video, or one JSON object with --json.
+Prints one line a video, or one JSON object with --json. Scores are relative to the listed classes:
+the same video gets another score from another list, and 1.000 from a list of one class. A video
+that is not whole is labelled by what is there, with a warning.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from collections.abc import Sequence
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(
-        prog="ost predict", description=(__doc__ or "").splitlines()[0]
+        prog="ost predict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("videos", nargs="+", help="video files")
     parser.add_argument("--cfg", required=True, help="config of a model and its test")
@@ -45,6 +49,8 @@ def show(args: argparse.Namespace) -> int:
     failed = 0
     for found in predict(cfg, model, args.videos, topk=args.topk):
         failed += bool(found.error)
+        if found.warning:
+            print(f"warning: {found.path}: {found.warning}", file=sys.stderr, flush=True)
         if args.json:
             print(json.dumps(found._asdict()), flush=True)
         elif found.error:

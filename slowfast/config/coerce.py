@@ -57,11 +57,12 @@ def coerce(value: Any, default: Any) -> Any:
 
     >>> coerce(2, 0.0), coerce("1e-5", 0.0), coerce("TRUE", False), coerce([1], (0.5,))
     (2.0, 1e-05, True, (1.0,))
-    >>> coerce("007", ""), coerce("','", "")
-    ('007', ',')
+    >>> coerce("007", ""), coerce("','", ""), coerce(True, "auto")
+    ('007', ',', 'True')
     """
     if isinstance(default, str):
-        return _text(value)
+        # a switch that may also be left to the program
+        return str(value) if default == "auto" and isinstance(value, bool) else _text(value)
     if isinstance(value, str):
         value = literal(value)
     if default is None:

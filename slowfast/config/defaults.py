@@ -37,6 +37,7 @@ _C.TRAIN.DATASET = "kinetics"  # registered data set of training and validation
 _C.TRAIN.BATCH_SIZE = 64  # clips of a step on one machine, over its GPUs; validation uses it too
 _C.TRAIN.TOTAL_BATCH_SIZE = 0  # clips of an optimizer step, kept by accumulation; 0 = as it comes
 _C.TRAIN.EPOCH_SIZE = 0  # repeat the list to about this many videos an epoch; 0 = each once
+_C.TRAIN.DROP_LAST = "auto"  # leave an incomplete last batch out: True, False, auto = up to 5 %
 _C.TRAIN.ACCUMULATION_STEPS = 1  # steps whose gradients make one optimizer step
 _C.TRAIN.ACCUMULATION_TAIL = "step"  # those left at an epoch's end: step, or carry to the next
 _C.TRAIN.EVAL_PERIOD = 10  # validate after every n-th epoch and the last; 0 = the last only

@@ -15,16 +15,25 @@ from slowfast.datasets.sampling.rules import find_rule
 from slowfast.datasets.sampling.views import Views
 from slowfast.datasets.transforms.base import Transform, find_transform
 from slowfast.errors import DataError, UsageError
-from slowfast.text.labels import load_classes
+from slowfast.text.labels import ClassVocabulary, load_vocabulary
 from slowfast.utils.logging import get_logger
 
 logger = get_logger(__name__)
 
 
+def class_vocabulary(cfg: Any) -> ClassVocabulary | None:
+    """Return the classes that labels count: TEXT.SUBSET, else TEXT.CLASSES, else None.
+
+    Raises:
+        UsageError: a wrong file, or a subset of other classes.
+    """
+    whole = cfg.TEXT.CLASSES or cfg.TEXT.SUBSET
+    return load_vocabulary(whole, cfg.TEXT.SUBSET) if whole else None
+
+
 def class_names(cfg: Any) -> tuple[str, ...]:
-    """Return the class names that labels count: TEXT.SUBSET, else TEXT.CLASSES, else none."""
-    path = cfg.TEXT.SUBSET or cfg.TEXT.CLASSES
-    return load_classes(path).names if path else ()
+    """Return the names of ``class_vocabulary``, or none."""
+    return getattr(class_vocabulary(cfg), "names", ())
 
 
 def video_list(cfg: Any, split: str, kind: str = "") -> VideoList:
@@ -34,14 +43,15 @@ def video_list(cfg: Any, split: str, kind: str = "") -> VideoList:
         DataError: the list is missing, empty or wrong.
         UsageError: it lists folders of frames, and the data set wants videos.
     """
-    names = class_names(cfg)
+    classes = class_vocabulary(cfg)
+    num_classes = cfg.MODEL.NUM_CLASSES or len(classes or ())
     videos = read_list(
         list_path(cfg, split),
         separator=cfg.DATA.PATH_LABEL_SEPARATOR,
         prefix=cfg.DATA.PATH_PREFIX,
-        num_classes=cfg.MODEL.NUM_CLASSES or len(names),
+        num_classes=num_classes,
         kind=kind or cfg.DATA.LIST_FORMAT,
-        classes=names,
+        classes=classes,
     )
     if not kind and videos.kind == "frames":
         raise UsageError(
@@ -52,7 +62,7 @@ def video_list(cfg: Any, split: str, kind: str = "") -> VideoList:
         videos = drop_short(videos, cfg.DATA.MIN_LISTED_FRAMES, list_path(cfg, split))
     if not cfg.DATA.MULTI_LABEL:
         return videos
-    return merge_labels(videos, cfg.MODEL.NUM_CLASSES or len(names))
+    return merge_labels(videos, num_classes)
 
 
 def drop_short(videos: VideoList, least: int, path: Path) -> VideoList:

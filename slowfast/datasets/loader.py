@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset, Sampler
 from slowfast.config.inputs import SPLITS
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.collate import collate
-from slowfast.datasets.samplers import ExactBatchSampler, TrainBatchSampler
+from slowfast.datasets.samplers import ExactBatchSampler, TrainBatchSampler, last_batch
 from slowfast.errors import DataError, DecodeError, UsageError
 from slowfast.utils import distributed as du
 from slowfast.utils.rng import generator
@@ -103,7 +103,9 @@ def _settings(cfg: Any, split: str) -> tuple[str, int, bool]:
     return part.DATASET, share, cfg.DATA_LOADER.PERSISTENT_WORKERS and split != "test"
 
 
-def _batch_sampler(cfg: Any, split: str, dataset: Any, batch_size: int) -> Sampler[list[int]]:
+def _batch_sampler(
+    cfg: Any, split: str, dataset: Any, batch_size: int, whole: str
+) -> Sampler[list[int]]:
     rank, world = du.get_rank(), du.get_world_size()
     if split == "train":
         if cfg.TRAIN.EPOCH_SIZE and not hasattr(dataset, "repeats"):
@@ -111,8 +113,11 @@ def _batch_sampler(cfg: Any, split: str, dataset: Any, batch_size: int) -> Sampl
                 f"TRAIN.EPOCH_SIZE: the data set {cfg.TRAIN.DATASET} does not repeat its list (it"
                 " has no attribute repeats); set it to 0"
             )
+        least = 2 if cfg.MIXUP.ENABLE else 1  # a clip is mixed with another one
+        drop, n = cfg.TRAIN.DROP_LAST, len(dataset)
+        last = last_batch(n, batch_size, world, drop=drop, least=least, whole=whole)
         return TrainBatchSampler(
-            len(dataset), batch_size, seed=cfg.RNG_SEED, rank=rank, world_size=world
+            n, batch_size, seed=cfg.RNG_SEED, rank=rank, world_size=world, last=last
         )
     views = 1
     if split == "test":
@@ -121,16 +126,20 @@ def _batch_sampler(cfg: Any, split: str, dataset: Any, batch_size: int) -> Sampl
     return ExactBatchSampler(len(dataset), views, batch_size, rank=rank, world_size=world)
 
 
-def construct_loader(cfg: Any, split: str, is_precise_bn: bool = False) -> DataLoader:
+def construct_loader(
+    cfg: Any, split: str, is_precise_bn: bool = False, *, whole_batches: str = ""
+) -> DataLoader:
     """Return the loader of ``split``, whose batches are ``(inputs, labels, index, time, meta)``.
 
-    Training shuffles by (RNG_SEED, epoch) and drops an incomplete last batch. Validation and test
-    give each clip exactly once over all processes. Call ``shuffle_dataset`` before each epoch.
+    Training shuffles by (RNG_SEED, epoch); TRAIN.DROP_LAST says what becomes of an incomplete last
+    batch. Validation and test give each clip exactly once over all processes. Call
+    ``shuffle_dataset`` before each epoch.
 
     Args:
         cfg: the configuration.
         split: train, val or test.
         is_precise_bn: accepted for PySlowFast's callers; changes nothing.
+        whole_batches: why TRAIN.DROP_LAST auto is to leave an incomplete batch out in any case.
 
     Raises:
         UsageError: unknown split or data set, or a batch size that cannot be.
@@ -153,8 +162,9 @@ def construct_loader(cfg: Any, split: str, is_precise_bn: bool = False) -> DataL
         common["persistent_workers"] = persistent
         common["prefetch_factor"] = cfg.DATA_LOADER.PREFETCH_FACTOR
     if isinstance(dataset, IterableDataset):
-        return VideoLoader(dataset, batch_size=batch_size, drop_last=split == "train", **common)
-    sampler = _batch_sampler(cfg, split, dataset, batch_size)
+        drop = split == "train" and cfg.TRAIN.DROP_LAST != "False"
+        return VideoLoader(dataset, batch_size=batch_size, drop_last=drop, **common)
+    sampler = _batch_sampler(cfg, split, dataset, batch_size, whole_batches)
     return VideoLoader(dataset, batch_sampler=sampler, **common)
 
 

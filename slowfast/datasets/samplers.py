@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from torch.utils.data import Sampler
 
 from slowfast.errors import UsageError
 from slowfast.utils.rng import generator
 
+MOST_LOST = 0.05  # of an epoch, that TRAIN.DROP_LAST auto leaves out
 _SHUFFLE = 0x5A  # keeps the order's generator apart from those of the samples
 
 
@@ -40,12 +42,53 @@ class _Batches(Sampler[list[int]]):
         yield from islice(self.batches(), first, None)
 
 
+class LastBatch(NamedTuple):
+    """An epoch's incomplete last batch: its clips on each process (0: left out), and why so."""
+
+    share: int
+    reason: str
+
+
+LEFT_OUT = LastBatch(0, "")
+
+
+def last_batch(
+    num_items: int, batch: int, world_size: int, *, drop: str, least: int = 1, whole: str = ""
+) -> LastBatch:
+    """Return what becomes of the clips that do not fill a batch of ``batch`` on each process.
+
+    All processes get the same number of them, so that the mean of their gradients stays that of
+    the clips; fewer than ``world_size`` clips more are left out for it.
+
+    Args:
+        num_items: clips of an epoch.
+        batch: B, clips of a batch on one process.
+        world_size: W.
+        drop: TRAIN.DROP_LAST.
+        least: fewest clips of a batch on one process.
+        whole: why batches should be whole, if they should.
+
+    >>> last_batch(22, 16, 1, drop="auto").share, last_batch(105, 100, 1, drop="auto").share
+    (6, 0)
+    """
+    rest = num_items % (batch * world_size)
+    share = rest // world_size
+    if share < least:
+        each = f"clip{'' if least == 1 else 's'} for each of {world_size} processes"
+        return LastBatch(0, f"it has not {least} {each}" if rest else "")
+    if drop == "auto" and whole:
+        return LastBatch(0, whole)
+    if drop == "True" or (drop == "auto" and rest <= MOST_LOST * num_items):
+        return LastBatch(0, f"TRAIN.DROP_LAST {drop}")
+    return LastBatch(share, f"TRAIN.DROP_LAST {drop}")
+
+
 class TrainBatchSampler(_Batches):
     """Batches of a permutation that is a function of (seed, epoch) alone.
 
     Global batch b is entries b B W ... (b + 1) B W - 1 of the permutation, and rank r takes the
-    r-th part of B of it: W processes see the same global batches as one process with B W clips. An
-    incomplete last global batch is left out.
+    r-th part of B of it: W processes see the same global batches as one process with B W clips.
+    What is left over makes a last global batch of W times ``last.share`` clips.
 
     Args:
         num_items: length of the data set.
@@ -53,9 +96,10 @@ class TrainBatchSampler(_Batches):
         seed: of the permutation.
         rank: r.
         world_size: W.
+        last: what becomes of an incomplete last batch.
 
     Raises:
-        UsageError: there is not one whole global batch.
+        UsageError: there is not one global batch.
 
     >>> one, other = (list(TrainBatchSampler(9, 2, seed=1, rank=r, world_size=2)) for r in (0, 1))
     >>> [first + second for first, second in zip(one, other)] == list(
@@ -72,12 +116,14 @@ class TrainBatchSampler(_Batches):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        last: LastBatch = LEFT_OUT,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"TRAIN.BATCH_SIZE gives {batch_size} clips a process: expected >= 1")
-        if num_items < batch_size * world_size:
+        if num_items < batch_size * world_size and not last.share:
             raise UsageError(
-                f"{num_items} training videos do not fill one batch of {batch_size * world_size};"
+                f"{num_items} training videos do not fill one batch of {batch_size * world_size}"
+                f"{last.reason and f', and a smaller one is left out ({last.reason})'};"
                 " lower TRAIN.BATCH_SIZE"
             )
         self.num_items = num_items
@@ -85,17 +131,31 @@ class TrainBatchSampler(_Batches):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.last = last
+
+    @property
+    def _sizes(self) -> list[int]:
+        """Clips of each batch on one process."""
+        whole = self.num_items // (self.batch_size * self.world_size)
+        return [self.batch_size] * whole + [self.last.share] * (self.last.share > 0)
+
+    @property
+    def num_used(self) -> int:
+        """Clips of an epoch on all processes, without those that are left out."""
+        return sum(self._sizes) * self.world_size
 
     def __len__(self) -> int:
         """Return the number of batches of a whole epoch."""
-        return self.num_items // (self.batch_size * self.world_size)
+        return len(self._sizes)
 
     def batches(self) -> Iterator[list[int]]:
         """Yield this process's part of each global batch."""
         order = generator(self.seed, self.epoch, _SHUFFLE).permutation(self.num_items)
-        for batch in range(len(self)):
-            first = (batch * self.world_size + self.rank) * self.batch_size
-            yield order[first : first + self.batch_size].tolist()
+        start = 0
+        for size in self._sizes:
+            first = start + self.rank * size
+            yield order[first : first + size].tolist()
+            start += size * self.world_size
 
 
 class ExactBatchSampler(_Batches):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from slowfast.datasets.from_config import class_names
 from slowfast.evaluation.meters import ValMeter
 from slowfast.evaluation.multiview import VideoScores
 from slowfast.utils import distributed as du
@@ -38,7 +39,7 @@ def plot_scores(writer: TensorboardWriter | None, scores: VideoScores, num_clips
 
 def visualise(cfg: Any) -> None:
     """Draw from TENSORBOARD.PREDICTIONS_PATH, without model and data; raises UsageError."""
-    writer = open_writer(cfg)
+    writer = open_writer(cfg, class_names(cfg))
     if writer is not None:
         writer.plot_saved(cfg.TENSORBOARD.PREDICTIONS_PATH)
         writer.close()

@@ -12,6 +12,7 @@ from slowfast.checkpoint.checkpointer import Checkpointer
 from slowfast.config.derive import view_counts
 from slowfast.config.describe import unread
 from slowfast.datasets.loader import construct_loader, shuffle_dataset
+from slowfast.datasets.samplers import MOST_LOST, TrainBatchSampler
 from slowfast.datasets.transforms.mixup import MixUp
 from slowfast.engine.batches import as_batch
 from slowfast.engine.figures import open_writer
@@ -33,7 +34,7 @@ from slowfast.errors import DataError, UsageError
 from slowfast.evaluation.meters import TrainMeter, ValMeter
 from slowfast.launch.group import check_same_data
 from slowfast.models.build import build_model, unwrap
-from slowfast.models.losses import build_loss
+from slowfast.models.losses import build_loss, whole_batches
 from slowfast.solver.optimizer import construct_optimizer, set_lr
 from slowfast.solver.schedule import LR_POLICY_REGISTRY, Schedule, find_policy
 from slowfast.structures import ModelOutput, VideoBatch
@@ -60,7 +61,10 @@ class Job:
 
     def __init__(self, cfg: Any) -> None:
         self.cfg = cfg
-        self.train_loader = construct_loader(cfg, "train")
+        self.loss: Loss = build_loss(cfg)
+        self.train_loader = construct_loader(
+            cfg, "train", whole_batches=whole_batches(cfg.MODEL.LOSS_FUNC, self.loss)
+        )
         self.val_loader = construct_loader(cfg, "val")
         if cfg.TEST.ENABLE:
             _check_test_data(cfg)
@@ -73,7 +77,6 @@ class Job:
         _check_ahead(cfg, self.module)
         self.gflops = describe_model(cfg, self.module)
         names = class_names(cfg, self.module)
-        self.loss: Loss = build_loss(cfg)
         num_classes = cfg.MODEL.NUM_CLASSES or len(names)
         self.mix = _build_mix(cfg, num_classes)
         if self.device.type == "cuda":
@@ -83,8 +86,10 @@ class Job:
         self.max_epoch: int = cfg.SOLVER.MAX_EPOCH
 
         self.optimizer = construct_optimizer(self.model, cfg)
-        accumulation = cfg.TRAIN.ACCUMULATION_STEPS
-        self.stepper = Stepper.from_cfg(cfg, self.model, self.optimizer, accumulation)
+        self.stepper = Stepper.from_cfg(
+            cfg, self.model, self.optimizer, cfg.TRAIN.ACCUMULATION_STEPS
+        )
+        self.stepper.last_share = _share_of_last(self.train_loader.batch_sampler)
         self.schedule = Schedule.from_cfg(cfg)
 
         self.progress = Progress(iters=self.iters)
@@ -239,6 +244,31 @@ def _check_rates(job: Job) -> None:
         )
 
 
+def _share_of_last(sampler: Any) -> float:
+    """Return how much of a whole batch the last one of an epoch is."""
+    share = sampler.last.share if isinstance(sampler, TrainBatchSampler) else 0
+    return share / sampler.batch_size if share else 1.0
+
+
+def _announce_last(sampler: Any) -> None:
+    """Say how many listed clips an epoch leaves out, or that its last batch is smaller."""
+    if not isinstance(sampler, TrainBatchSampler):
+        return
+    listed, used, last = sampler.num_items, sampler.num_used, sampler.last
+    if last.share:
+        size = last.share * sampler.world_size
+        text = f"the last batch of an epoch has {size} clips ({last.reason})"
+        logger.info(text, extra={"shown": True})
+    if used < listed:
+        say = logger.info if listed - used <= MOST_LOST * listed else logger.warning
+        say(
+            f"an epoch trains {used} of {listed} clips, each time others: {listed - used} are left "
+            f"over by batches of {sampler.batch_size * sampler.world_size}"
+            f"{'' if last.share else f' ({last.reason})'}",
+            extra={"shown": True},
+        )
+
+
 def _describe_batch(job: Job) -> str:
     """Check the batch and return how many videos an optimizer step sees, and how many compare.
 
@@ -250,6 +280,7 @@ def _describe_batch(job: Job) -> str:
     share = getattr(sampler, "batch_size", None) or job.train_loader.batch_size or 0
     share *= job.cfg.AUG.NUM_SAMPLE
     micro = share * world
+    smallest = round(micro * job.stepper.last_share)
     if job.iters == 0 or micro == 0:
         raise UsageError(
             f"there is no training batch: the list gives {len(job.train_loader.dataset)} clips and "  # type: ignore[arg-type]
@@ -262,11 +293,13 @@ def _describe_batch(job: Job) -> str:
             "TRAIN.ACCUMULATION_STEPS or TRAIN.TOTAL_BATCH_SIZE, or use step"
         )
     least = getattr(job.loss, "min_batch", 1)
-    if micro < least:
+    if smallest < least:
         raise UsageError(
             f"MODEL.LOSS_FUNC {job.cfg.MODEL.LOSS_FUNC} compares the videos of a batch and needs "
-            f"at least {least}, but a batch has {micro}; raise TRAIN.BATCH_SIZE"
+            f"at least {least}, but a batch has {smallest}; raise TRAIN.BATCH_SIZE"
+            f"{', or set TRAIN.DROP_LAST True' if smallest < micro else ''}"
         )
+    _announce_last(sampler)
     return (
         f"effective batch {micro * job.stepper.accumulation} = {share} on each of {world} "
         f"process{'' if world == 1 else 'es'} x {job.stepper.accumulation} accumulated; a "

@@ -12,22 +12,27 @@ from torch import nn
 from slowfast.datasets.collate import collate
 from slowfast.datasets.from_config import dataset_arguments
 from slowfast.datasets.lists.video_list import VideoList
+from slowfast.datasets.reading.decoder import VideoReader
 from slowfast.datasets.video import VideoDataset
 from slowfast.engine.batches import as_batch
 from slowfast.engine.scoring import Scorer, chunks, reported
-from slowfast.engine.setup import class_names
+from slowfast.engine.setup import class_names, warn_of_one_class
 from slowfast.errors import UsageError
 from slowfast.evaluation.results import names_for
 from slowfast.models.build import unwrap
 
 
 class Prediction(NamedTuple):
-    """The best classes of one video, best first; ``error`` says why there are none."""
+    """The best classes of one video, best first; ``error`` says why there are none.
+
+    ``warning`` says what makes them doubtful: a file that is not whole.
+    """
 
     path: str
     labels: tuple[str, ...]
     scores: tuple[float, ...]
     error: str = ""
+    warning: str = ""
 
 
 def predict(
@@ -38,7 +43,8 @@ def predict(
     Frames, views, crops and their ensemble are those of the test that ``cfg`` describes
     (DATA, TEST); the classes are the model's (TEXT.CLASSES). Scores are means over views in
     TEST.ENSEMBLE_SPACE, of features the probabilities that their mean gets. A file that cannot be
-    read yields a prediction with ``error``.
+    read yields a prediction with ``error``. Scores are relative to the list: a single class always
+    gets 1.0, which is said in a warning.
 
     Raises:
         UsageError: the model does not know names for its classes, or for another number of them.
@@ -49,6 +55,7 @@ def predict(
         raise UsageError(
             "this model has no class names: set TEXT.CLASSES or TENSORBOARD.CLASS_NAMES_PATH"
         )
+    warn_of_one_class(names)
     videos = VideoList([str(path) for path in paths], np.zeros(len(paths), dtype=np.int64))
     dataset = VideoDataset(**dataset_arguments(cfg, "test", videos=videos))
     views = dataset.num_clips_per_video
@@ -67,4 +74,6 @@ def predict(
         best = torch.topk(scores, min(topk, len(scores)))
         named = names_for(names, len(scores))
         labels = tuple(named[int(i)] for i in best.indices)
-        yield Prediction(path, labels, tuple(best.values.tolist()))
+        with VideoReader(path) as reader:
+            warning = reader.find_damage()
+        yield Prediction(path, labels, tuple(best.values.tolist()), warning=warning)

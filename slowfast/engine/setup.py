@@ -124,3 +124,12 @@ def class_names(cfg: Any, model: nn.Module) -> Sequence[str]:
     if cfg.TENSORBOARD.CLASS_NAMES_PATH:
         return load_class_names(cfg.TENSORBOARD.CLASS_NAMES_PATH)
     return ()
+
+
+def warn_of_one_class(names: Sequence[str]) -> None:
+    """Say what the score of a class without rivals means: nothing."""
+    if len(names) == 1 and du.is_root_proc():
+        logger.warning(
+            f"there is one class only, {names[0]!r}: scores are relative to the list of classes, so"
+            " that every video gets 1.000 for it; list what else a video may show"
+        )

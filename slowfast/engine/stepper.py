@@ -70,6 +70,9 @@ class Stepper:
         amp_dtype: autocast to this type, or None for full precision. float16 needs loss scaling.
         clip_value: largest absolute value of a gradient's entry, or None.
         clip_l2norm: largest L2 norm of the whole gradient, or None; ``clip_value`` wins.
+
+    ``last_share`` is how much of a whole batch an epoch's last micro-batch has (1.0 at first): it
+    counts as much in its step's mean. What is carried over counts whole, as published.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Stepper:
         self.clip_l2norm = clip_l2norm
         self.device_type = next(model.parameters()).device.type
         scaled = amp_dtype is torch.float16
+        self.last_share = 1.0
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=scaled)
 
     @classmethod
@@ -141,10 +145,18 @@ class Stepper:
                 terms, output = compute()
                 counted = [t.float() for t in terms.values() if t.requires_grad]
                 loss = torch.stack(counted or [t.float() for t in terms.values()]).sum()
-            self.scaler.scale(loss / group).backward()
+            self.scaler.scale(loss / self._divisor(iteration, iters, position, group)).backward()
         norm = self._optimizer_step() if last else None
         plain = ModelOutput(output.logits.detach(), None, _detach(output.extras))
         return MicroStep(loss.detach(), _detach(terms), plain, norm)
+
+    def _divisor(self, iteration: int, iters: int, position: int, group: int) -> float:
+        """Return what makes a micro-step's mean its part of the mean over all clips of the step."""
+        holds_last = iteration - position + group == iters
+        if not holds_last or self.carry:
+            return group
+        clips = group - 1 + self.last_share  # in whole micro-batches
+        return clips / self.last_share if iteration == iters - 1 else clips
 
     def left_over(self) -> dict[str, Tensor]:
         """Return the gradients that wait for the next epoch by parameter name, or nothing."""

@@ -25,6 +25,7 @@ from slowfast.engine.setup import (
     display_mode,
     prepare,
     video_paths,
+    warn_of_one_class,
     with_views,
 )
 from slowfast.engine.weights import load_test_weights, placement, say_what_is_tested
@@ -66,6 +67,7 @@ def test(cfg: Any) -> dict[str, Any]:
     say_what_is_tested(cfg, model, weights)
     device, precision = placement(model)
     names = class_names(cfg, model)
+    warn_of_one_class(names)
     writer = open_writer(cfg, names)
     say_test(cfg, model, loaders[counts[0]].dataset, str(weights), counts)
     results: dict[int, dict[str, Any]] = {}

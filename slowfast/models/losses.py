@@ -120,6 +120,13 @@ def is_in_batch(loss_name: str) -> bool:
     return getattr(_LOSSES.get(loss_name), "in_batch", False)
 
 
+def whole_batches(loss_name: str, loss: LossFunction) -> str:
+    """Return why a built loss wants batches of one size: it compares their videos; or nothing."""
+    if is_in_batch(loss_name) or getattr(loss, "min_batch", 1) > 1:
+        return f"MODEL.LOSS_FUNC {loss_name} compares the videos of a batch with each other"
+    return ""
+
+
 def check_hard_labels(labels: Tensor) -> Tensor:
     """Return int64 labels B; raises UsageError for mixed or smoothed ones (B x K)."""
     if labels.is_floating_point() or labels.ndim != 1:

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import torch
 
+from slowfast.datasets.lists.annotations import read_list
 from slowfast.errors import SlowFastError
 from slowfast.evaluation.results import atomic_write
 from slowfast.launch.processes import run_workers
@@ -72,9 +73,12 @@ def plan_tasks(matrix: Matrix) -> list[Task]:
 
 def write_train_list(matrix: Matrix) -> None:
     """List the first ``train_videos`` of each class, for less training than the demo's."""
-    kept: dict[str, list[str]] = {}
-    for line in (matrix.data / "train.csv").read_text(encoding="utf-8").splitlines():
-        kept.setdefault(line.rpartition(" ")[2], []).append(line)
+    source = matrix.data / "train.csv"
+    lines = source.read_text(encoding="utf-8").splitlines()
+    kept: dict[int, list[str]] = {}
+    listed = read_list(source, any_names=True, check_files=False)
+    for line, label in zip(lines, listed.labels.tolist(), strict=True):
+        kept.setdefault(label, []).append(line)
     lines = [line for own in kept.values() for line in own[: matrix.train_videos]]
     atomic_write(matrix.train_list, "\n".join(lines) + "\n")
 

@@ -1,7 +1,7 @@
 """Class names, prompts, descriptors and tokens."""
 
 from slowfast.text.descriptors import Descriptors, load_descriptors
-from slowfast.text.labels import ClassVocabulary, load_classes
+from slowfast.text.labels import ClassVocabulary, load_classes, load_vocabulary
 from slowfast.text.prompts import (
     PROMPT_SETS,
     PromptSet,
@@ -22,5 +22,6 @@ __all__ = [
     "get_prompts",
     "load_classes",
     "load_descriptors",
+    "load_vocabulary",
     "tokenize",
 ]

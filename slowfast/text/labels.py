@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from slowfast.errors import SlowFastError, UsageError
 class ClassVocabulary:
     """The class names of a data set; a name's position is its label.
 
+    ``folders`` are the spellings of the data set's own folders, if its file has a column of them.
     Raises UsageError when a name is empty or occurs twice.
 
     >>> vocabulary = ClassVocabulary(("run", "jump"))
@@ -27,6 +29,7 @@ class ClassVocabulary:
     """
 
     names: tuple[str, ...]
+    folders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -49,6 +52,13 @@ class ClassVocabulary:
             raise UsageError(f"no class is called {name!r}; known: {shorten(self.names)}")
         return self._positions[name]
 
+    @cached_property
+    def spellings(self) -> dict[str, int]:
+        """Labels by ``spelling_key`` of the folders of their class, where no two have the same."""
+        keys = list(map(spelling_key, self.folders or self.names))
+        counts = Counter(keys)
+        return {key: label for label, key in enumerate(keys) if counts[key] == 1}
+
     def subset(self, names: Iterable[str]) -> ClassVocabulary:
         """Return the vocabulary of ``names`` in their own order; each must be known here."""
         names = tuple(names)
@@ -56,7 +66,8 @@ class ClassVocabulary:
             raise UsageError(
                 f"{len(unknown)} names of the subset are not among the classes: {shorten(unknown)}"
             )
-        return ClassVocabulary(names)
+        folders = [self.folders[self.index(name)] for name in names if self.folders]
+        return ClassVocabulary(names, tuple(folders))
 
 
 def shorten(names: Iterable[str], limit: int = 5) -> str:
@@ -70,6 +81,15 @@ def shorten(names: Iterable[str], limit: int = 5) -> str:
     return text if len(names) <= limit else f"{text} ({len(names)} in all)"
 
 
+def spelling_key(text: str) -> str:
+    """Return ``text`` without case, blanks and signs: lists and folders are spelled in many ways.
+
+    >>> spelling_key("Passing_American football (in game)")
+    'passingamericanfootballingame'
+    """
+    return re.sub(r"[\W_]+", "", text.casefold())
+
+
 def load_classes(path: str | Path) -> ClassVocabulary:
     """Read class names from a file.
 
@@ -81,12 +101,32 @@ def load_classes(path: str | Path) -> ClassVocabulary:
     """
     path = find_file(path, "file of class names (TEXT.CLASSES)")
     text = path.read_text(encoding="utf-8-sig")
-    readers = {".csv": _from_csv, ".json": _from_json}
-    names = readers.get(path.suffix.lower(), _from_lines)(text, path)
+    folders: list[str] = []
+    if path.suffix.lower() == ".csv":
+        names, folders = _from_csv(text, path)
+    else:
+        names = (_from_json if path.suffix.lower() == ".json" else _from_lines)(text, path)
     try:
-        return ClassVocabulary(tuple(names))
+        return ClassVocabulary(tuple(names), tuple(folders))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def load_vocabulary(classes: str | Path, subset: str | Path = "") -> ClassVocabulary:
+    """Return the classes of TEXT.CLASSES, or those of them that TEXT.SUBSET lists, in its order.
+
+    Raises UsageError for a wrong file, or a subset of other classes.
+    """
+    vocabulary = load_classes(classes)
+    if not subset:
+        return vocabulary
+    try:
+        return vocabulary.subset(load_classes(subset).names)
+    except UsageError as error:
+        raise UsageError(
+            f"TEXT.SUBSET {subset} with TEXT.CLASSES {classes}: {error}. Set TEXT.CLASSES to the "
+            "list that the subset was taken from, or TEXT.SUBSET to '' for all classes"
+        ) from None
 
 
 def parse_json(
@@ -99,7 +139,7 @@ def parse_json(
         raise error(f"{path}:{found.lineno}: not valid JSON: {found.msg}") from None
 
 
-def _from_csv(text: str, path: Path) -> list[str]:
+def _from_csv(text: str, path: Path) -> tuple[list[str], list[str]]:
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
     reader.fieldnames = [field.strip().lower() for field in reader.fieldnames or ()]
     if "name" not in reader.fieldnames:
@@ -108,6 +148,7 @@ def _from_csv(text: str, path: Path) -> list[str]:
             f"{','.join(reader.fieldnames)!r} (a plain list of names ends in .txt)"
         )
     names: list[str] = []
+    folders: list[str] = []
     for row in reader:
         if "id" in reader.fieldnames and (row["id"] or "").strip() != str(len(names)):
             raise UsageError(
@@ -115,7 +156,8 @@ def _from_csv(text: str, path: Path) -> list[str]:
                 "rows must be in the order of their ids, from 0"
             )
         names.append((row["name"] or "").strip())
-    return names
+        folders.append((row.get("folder") or "").strip() or names[-1])
+    return names, folders if "folder" in reader.fieldnames else []
 
 
 def _from_json(text: str, path: Path) -> list[str]:

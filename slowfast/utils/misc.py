@@ -113,6 +113,19 @@ def get_class_names(
     Raises UsageError for a name that ``path`` does not hold.
     """
     names = load_class_names(path)
+    return names, *look_up_classes(names, path, parent_path, subset_path)
+
+
+def look_up_classes(
+    names: Sequence[str],
+    path: str | Path,
+    parent_path: str | Path | None = None,
+    subset_path: str | Path | None = None,
+) -> tuple[dict[str, list[int]] | None, list[int] | None]:
+    """Return ids by parent category and ids of a subset; arguments as of ``get_class_names``.
+
+    Raises UsageError for a name that is not among ``names``, which are those of ``path``.
+    """
     ids = {name: i for i, name in enumerate(names)}
 
     def look_up(wanted: Sequence[str], source: str | Path) -> list[int]:
@@ -132,7 +145,7 @@ def get_class_names(
         except OSError as error:
             raise UsageError(f"{subset_path}: cannot be read ({error.strerror})") from error
         subset = look_up([line.strip() for line in lines if line.strip()], subset_path)
-    return names, parents, subset
+    return parents, subset
 
 
 class _Call(nn.Module):

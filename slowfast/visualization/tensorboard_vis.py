@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from slowfast.config import configurable
+from slowfast.errors import UsageError
 from slowfast.evaluation.confusion import (
     class_table,
     confusion_matrix,
@@ -20,7 +21,7 @@ from slowfast.evaluation.confusion import (
 )
 from slowfast.evaluation.results import atomic_write, read_scores
 from slowfast.utils.logging import get_logger
-from slowfast.utils.misc import get_class_names
+from slowfast.utils.misc import load_class_names, look_up_classes
 from slowfast.visualization.confusion_plot import plot_confusion_matrix, plot_histogram
 
 if TYPE_CHECKING:
@@ -84,16 +85,26 @@ class TensorboardWriter:
 
     @classmethod
     def from_cfg(cls, cfg: Any, class_names: Sequence[str] = ()) -> dict[str, Any]:
-        """Return the arguments that TENSORBOARD.* asks for."""
+        """Return the arguments that TENSORBOARD.* asks for.
+
+        Raises UsageError for a subset or categories of unknown classes, or where none has a name.
+        """
         board = cfg.TENSORBOARD
-        names, parents = list(class_names), None
-        plots: dict[str, PlotOptions] = {}
-        for kind in ("CONFUSION_MATRIX", "HISTOGRAM", "WRONG_PRED_VIS"):
-            own, subset = board[kind], None
-            if board.CLASS_NAMES_PATH:
-                names, parents, subset = get_class_names(
-                    board.CLASS_NAMES_PATH, board.CATEGORIES_PATH, own.SUBSET_PATH
+        source = board.CLASS_NAMES_PATH or "TEXT.CLASSES"
+        names = load_class_names(source) if board.CLASS_NAMES_PATH else list(class_names)
+        kinds = ("CONFUSION_MATRIX", "HISTOGRAM", "WRONG_PRED_VIS")
+        wanted = {f"{kind}.SUBSET_PATH": board[kind].SUBSET_PATH for kind in kinds}
+        for key, path in {**wanted, "CATEGORIES_PATH": board.CATEGORIES_PATH}.items():
+            if path and not names:
+                raise UsageError(
+                    f"TENSORBOARD.{key} {path} lists classes by name, and none has one here: set"
+                    " TENSORBOARD.CLASS_NAMES_PATH (or TEXT.CLASSES)"
                 )
+        parents = None
+        plots: dict[str, PlotOptions] = {}
+        for kind in kinds:
+            own = board[kind]
+            parents, subset = look_up_classes(names, source, board.CATEGORIES_PATH, own.SUBSET_PATH)
             plots[kind] = PlotOptions(own.ENABLE, subset, own.get("TOPK", 10))
         return {
             "log_dir": Path(cfg.OUTPUT_DIR, board.LOG_DIR or f"runs-{cfg.TRAIN.DATASET}"),

@@ -69,11 +69,19 @@ def small_cfg(**changes):
     cfg = get_cfg()
     cfg.merge_from_list(
         ["TRAIN.DATASET", "plain", "TEST.DATASET", "plain", "TRAIN.BATCH_SIZE", 3, "NUM_GPUS", 0,
+         "TRAIN.DROP_LAST", "True",
          "TEST.BATCH_SIZE", 7, "TEST.NUM_ENSEMBLE_VIEWS", 2, "TEST.NUM_SPATIAL_CROPS", 1,
          "DATA_LOADER.NUM_WORKERS", 0]
     )  # fmt: skip
     cfg.merge_from_list([word for pair in changes.items() for word in pair])
     return cfg
+
+
+def last_of(cfg):
+    """The clip that comes last in epoch 2."""
+    loader = construct_loader(small_cfg(**{"TRAIN.BATCH_SIZE": 7}), "train")
+    shuffle_dataset(loader, 2)
+    return indices(loader)[0][-1]
 
 
 def indices(loader):
@@ -92,6 +100,29 @@ def test_training_shuffles_by_seed_and_epoch_and_drops_the_rest(cfg):
     other = construct_loader(cfg, "train")
     shuffle_dataset(other, 1)
     assert indices(other) == second
+
+
+def test_an_incomplete_batch_is_kept_where_much_would_be_lost(cfg):
+    cfg.TRAIN.DROP_LAST = "auto"
+    loader = construct_loader(cfg, "train")
+    first = indices(loader)
+    assert [len(batch) for batch in first] == [3, 3, 1]
+    assert sorted(sum(first, [])) == list(range(7))
+    loader.batch_sampler.skip(2)
+    assert indices(loader) == first[2:]
+    # A smaller list than a batch is a batch, and one clip has no partner to be mixed with.
+    larger = {"TRAIN.DROP_LAST": "auto", "TRAIN.BATCH_SIZE": 9}
+    assert [len(batch) for batch in indices(construct_loader(small_cfg(**larger), "train"))] == [7]
+    mixed = construct_loader(
+        small_cfg(**{"TRAIN.DROP_LAST": "auto", "MIXUP.ENABLE": True}), "train"
+    )
+    assert len(mixed) == 2
+    assert mixed.batch_sampler.last.reason == "it has not 2 clips for each of 1 processes"
+    cfg.MIXUP.ENABLE = False
+    whole = construct_loader(cfg, "train", whole_batches="they are compared")
+    assert (len(whole), whole.batch_sampler.last.reason) == (2, "they are compared")
+    with pytest.raises(UsageError, match="fill one batch of 9, and .* left out .they are compared"):
+        construct_loader(small_cfg(**larger), "train", whole_batches="they are compared")
 
 
 def test_a_run_continues_in_the_middle_of_an_epoch(cfg):
@@ -163,7 +194,11 @@ def test_an_error_of_the_data_set_stays_one_line(cfg, workers):
     ("changes", "split", "message"),
     [
         ({}, "trian", "unknown split 'trian'; known: train, val, test"),
-        ({"TRAIN.BATCH_SIZE": 8}, "train", "7 training videos do not fill one batch of 8"),
+        (
+            {"TRAIN.BATCH_SIZE": 8},
+            "train",
+            "7 training videos do not fill one batch of 8, and .*DROP_LAST True",
+        ),
         ({"TRAIN.BATCH_SIZE": 2, "NUM_GPUS": 4}, "train", "TRAIN.BATCH_SIZE is 2.*raise it to 4"),
         ({"TEST.BATCH_SIZE": 1, "NUM_GPUS": 2}, "test", "TEST.BATCH_SIZE is 1"),
         ({"TRAIN.EPOCH_SIZE": 70}, "train", "TRAIN.EPOCH_SIZE: the data set plain does not repeat"),
@@ -175,20 +210,26 @@ def test_impossible_settings_are_refused(cfg, changes, split, message):
         construct_loader(small_cfg(**changes), split)
 
 
-def _both_splits():
+def _both_splits(drop):
     if "Plain" not in DATASET_REGISTRY:
         DATASET_REGISTRY.register(Plain)
-    train = construct_loader(small_cfg(**{"TRAIN.BATCH_SIZE": 4, "NUM_GPUS": 2}), "train")
+    changes = {"TRAIN.BATCH_SIZE": 4, "NUM_GPUS": 2, "TRAIN.DROP_LAST": drop}
+    train = construct_loader(small_cfg(**changes), "train")
     shuffle_dataset(train, 2)
     assert du.get_world_size() == 2
     return indices(train), indices(construct_loader(small_cfg(), "test"))
 
 
-def test_two_processes_share_the_work_of_one(cfg):
+@pytest.mark.parametrize("drop", ["True", "auto"])
+def test_two_processes_share_the_work_of_one(cfg, drop):
     cfg.merge_from_list(["TRAIN.BATCH_SIZE", 4])
     alone = construct_loader(cfg, "train")
     shuffle_dataset(alone, 2)
-    (train_a, test_a), (train_b, test_b) = run_two_processes(_both_splits)
+    (train_a, test_a), (train_b, test_b) = run_two_processes(_both_splits, drop)
+    if drop == "auto":  # of the three that are left each process gets one
+        last = train_a.pop() + train_b.pop()
+        assert len(last) == 2
+        assert sorted(sum(train_a + train_b, last)) == sorted(set(range(7)) - {last_of(cfg)})
     assert [a + b for a, b in zip(train_a, train_b, strict=True)] == indices(alone)
     seen = [i for batch in test_a + test_b for i in batch]
     assert sorted(seen) == list(range(14))  # 7 videos of 2 views: not divisible by 2 processes

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slowfast.datasets.samplers import ExactBatchSampler, TrainBatchSampler
+from slowfast.datasets.samplers import ExactBatchSampler, LastBatch, TrainBatchSampler, last_batch
 from slowfast.errors import UsageError
 
 sizes = st.integers(1, 4)
@@ -43,6 +43,47 @@ def test_skipping_resumes_in_the_middle_of_one_epoch_only(skipped):
     assert len(sampler) == 10
     assert list(sampler) == whole[skipped:]
     assert list(sampler) == whole
+
+
+@given(st.integers(1, 60), sizes, sizes, st.sampled_from(["auto", "True", "False"]))
+@settings(max_examples=100, deadline=None)
+def test_each_process_gets_as_much_of_the_last_batch(num_items, batch, world, drop):
+    last = last_batch(num_items, batch, world, drop=drop)
+    rest = num_items % (batch * world)
+    lost = rest / num_items
+    kept = rest >= world and (drop == "False" or (drop == "auto" and lost > 0.05))
+    assert last.share == (rest // world if kept else 0)
+    if num_items < batch * world and not kept:
+        return
+    many = [
+        TrainBatchSampler(num_items, batch, seed=3, rank=r, world_size=world, last=last)
+        for r in range(world)
+    ]
+    epochs = [list(sampler) for sampler in many]
+    assert {len(sampler) for sampler in many} == {len(epoch) for epoch in epochs}
+    assert [len(part) for part in epochs[0]] == [len(part) for part in epochs[-1]]
+    seen = [i for epoch in epochs for part in epoch for i in part]
+    assert len(set(seen)) == len(seen) == many[0].num_used
+    assert many[0].num_used == num_items - (rest % world if kept else rest)
+    alone = TrainBatchSampler(num_items, batch * world, seed=3, last=LastBatch(rest, ""))
+    for parts, whole in zip(zip(*epochs), alone):
+        assert sum(parts, []) == whole[: len(parts[0]) * world]
+
+
+@pytest.mark.parametrize(
+    ("clips", "options", "expected"),
+    [
+        (22, {"drop": "auto"}, (6, "TRAIN.DROP_LAST auto")),
+        (22, {"drop": "True"}, (0, "TRAIN.DROP_LAST True")),
+        (22, {"drop": "auto", "whole": "they are compared"}, (0, "they are compared")),
+        (22, {"drop": "False", "whole": "they are compared"}, (6, "TRAIN.DROP_LAST False")),
+        (22, {"drop": "False", "least": 7}, (0, "it has not 7 clips for each of 1 processes")),
+        (336, {"drop": "auto"}, (0, "")),
+        (337, {"drop": "auto"}, (0, "TRAIN.DROP_LAST auto")),
+    ],
+)
+def test_what_becomes_of_the_last_batch_and_why(clips, options, expected):
+    assert last_batch(clips, 16, 1, **options) == expected
 
 
 def test_too_few_videos_for_a_batch_is_an_early_error():

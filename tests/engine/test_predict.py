@@ -149,6 +149,39 @@ def test_a_recipe_without_its_tuned_weights_labels_nothing(
     assert "clip.pyth (CLIP.PRETRAINED, tuned on no video); 3 cl" in capsys.readouterr().err
 
 
+def test_half_a_video_is_labelled_with_a_warning(
+    tmp_path: Path, opts: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = write_video(tmp_path / "whole.mkv", 90).read_bytes()
+    (tmp_path / "half.mkv").write_bytes(whole[: len(whole) // 2])
+    words = ["--json", str(tmp_path / "half.mkv"), str(tmp_path / "whole.mkv")]
+    assert main(["--cfg", "configs/demo/ost.yaml", *words, "--opts", *map(str, opts)]) == 0
+    out, err = capsys.readouterr()
+    half, fine = map(json.loads, out.splitlines()[-2:])
+    assert half["warning"].startswith("damaged: ")
+    assert half["warning"].endswith(" of the 3.00 s that the container states are missing")
+    assert f"warning: {half['path']}: {half['warning']}\n" in err
+    assert len(half["labels"]) == len(fine["labels"]) == 3
+    assert fine["warning"] == ""
+
+
+def test_one_class_alone_is_said_to_mean_nothing(
+    tmp_path: Path,
+    opts: list[Any],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "mine.txt").write_text("petting a cat\n")
+    video = str(write_video(tmp_path / "good.mp4", 20))
+    assert main(["--cfg", "configs/demo/ost.yaml", video, "--opts", *map(str, opts)]) == 0
+    assert "petting a cat 1.000" in capsys.readouterr().out
+    said = "one class only, 'petting a cat': scores are relative to the list"
+    assert caplog.text.count(said) == 1
+    (tmp_path / "test.csv").write_text(f"{video} 0\n")
+    run_test(config(opts, *cfg_data(tmp_path)))
+    assert caplog.text.count(said) == 2
+
+
 def test_exit_codes(tmp_path: Path, opts: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     text = [str(x) for x in opts]
     absent = str(tmp_path / "absent.mp4")

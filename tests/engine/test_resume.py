@@ -52,6 +52,16 @@ def test_interrupted_and_resumed_equals_unbroken(tmp_path, monkeypatch, unbroken
     assert broken_state["best"] == state["best"]
 
 
+@pytest.mark.parametrize("at", [(0, 1), (1, 1)])
+def test_a_smaller_last_batch_is_trained_in_its_place(tmp_path, monkeypatch, unbroken, at):
+    opts = ("TRAIN.DROP_LAST", "auto", "TRAIN.ACCUMULATION_STEPS", 2)
+    losses, state = unbroken(*opts)
+    assert max(losses) == (1, 3)
+    broken_losses, broken_state = interrupt_and_resume(tmp_path / "broken", monkeypatch, at, *opts)
+    assert broken_losses == losses
+    assert_same_training(broken_state, state)
+
+
 def test_with_accumulation_the_step_is_finished_first(tmp_path, monkeypatch, unbroken):
     opts = ("TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.BATCH_SIZE", 2)
     losses, state = unbroken(*opts)

@@ -78,6 +78,19 @@ def test_an_incomplete_tail_is_stepped_with_its_own_divisor():
     torch.testing.assert_close(model.weight, by_hand.weight)
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_smaller_last_micro_batch_counts_as_many_clips_as_it_has(first):
+    data = [torch.randn(size, 4) for size in (4, 4, 4, 1)][first:]
+    model, by_hand = make_model(), make_model()
+    stepper = Stepper(model, sgd(model), accumulation=2)
+    stepper.last_share = 0.25
+    for i, x in enumerate(data):
+        stepper.micro_step(lambda x=x: loss_of(model, x), iteration=i, iters=len(data))
+    for pair in range(0, len(data), 2):
+        run(by_hand, sgd(by_hand), torch.cat(data[pair : pair + 2])[None], iters=1)
+    torch.testing.assert_close(model.weight, by_hand.weight)
+
+
 def test_a_tail_that_is_carried_joins_the_first_step_of_the_next_epoch():
     """Text4Vis: gradients are cleared after a step only, and the divisor is constant."""
     data = torch.randn(6, 2, 4)

@@ -105,6 +105,25 @@ def test_total_batch_is_kept_by_accumulation_and_said_aloud(tmp_path):
     assert job.batch.startswith("effective batch 12 = 4 on each of 1 process x 3 accumulated")
 
 
+@pytest.mark.parametrize(
+    ("opts", "said"),
+    [
+        (
+            ("TRAIN.DROP_LAST", "auto"),
+            "the last batch of an epoch has 2 clips (TRAIN.DROP_LAST auto)",
+        ),
+        ((), "an epoch trains 12 of 14 clips, each time others: 2 are left over by batches of 4"),
+        (("TRAIN.BATCH_SIZE", 7), ""),
+    ],
+)
+def test_clips_that_no_epoch_trains_are_said_once_with_both_figures(tmp_path, caplog, opts, said):
+    caplog.set_level("INFO")
+    train(tiny_cfg(tmp_path, *opts))
+    lines = [r for r in caplog.messages if "the last batch" in r or "clips, each time" in r]
+    assert len(lines) == (said != "")
+    assert said in "".join(lines)
+
+
 def test_nan_names_the_batch_and_saves_nothing(tmp_path, monkeypatch):
     original = TinyNet.forward
 
@@ -265,7 +284,7 @@ def test_the_crops_of_the_test_are_compared_with_the_tower_before_a_training(tmp
         check_test_size(tiny_cfg(tmp_path, "DATA.TEST_CROP_SIZE", 256), model)
 
 
-def test_a_loss_that_compares_videos_needs_two(tmp_path, monkeypatch):
+def test_a_loss_that_compares_videos_needs_two(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(LOSS_REGISTRY, "_obj_map", dict(LOSS_REGISTRY._obj_map))
 
     @LOSS_REGISTRY.register()
@@ -276,8 +295,15 @@ def test_a_loss_that_compares_videos_needs_two(tmp_path, monkeypatch):
         loss.min_batch = 2
         return loss
 
+    opts = ("MODEL.LOSS_FUNC", "comparing", "TRAIN.DROP_LAST")
     with pytest.raises(UsageError, match="comparing compares the videos .* but a batch has 1"):
-        Job(tiny_cfg(tmp_path, "MODEL.LOSS_FUNC", "comparing", "TRAIN.BATCH_SIZE", 1))
+        Job(tiny_cfg(tmp_path, *opts, "auto", "TRAIN.BATCH_SIZE", 1))
+    assert Job(tiny_cfg(tmp_path, *opts, "auto")).iters == 3
+    reason = "2 are left over by batches of 4 (MODEL.LOSS_FUNC comparing compares the videos"
+    assert reason in caplog.text
+    assert Job(tiny_cfg(tmp_path, *opts, "False")).iters == 4
+    with pytest.raises(UsageError, match="a batch has 1; .* or set TRAIN.DROP_LAST True"):
+        Job(tiny_cfg(tmp_path, *opts, "False", "TRAIN.BATCH_SIZE", 13))
 
 
 def test_named_loss_terms_are_summed_and_logged(tmp_path, monkeypatch):
@@ -348,9 +374,10 @@ def test_carrying_needs_a_step_in_an_epoch(tmp_path):
         Job(tiny_cfg(tmp_path, *opts))
 
 
-@pytest.mark.parametrize("tail", ["step", "carry"])
-def test_two_processes_train_like_one(tmp_path, tail):
+@pytest.mark.parametrize(("tail", "drop"), [("step", True), ("carry", True), ("step", "auto")])
+def test_two_processes_train_like_one(tmp_path, tail, drop):
     accumulation = ("TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.ACCUMULATION_TAIL", tail)
+    accumulation += ("TRAIN.DROP_LAST", drop)
     opts = ("MODEL.DROPOUT_RATE", 0.0, "SOLVER.MAX_EPOCH", 2, *accumulation)
     train(tiny_cfg(tmp_path / "one", *opts))
     run_two_processes(_train, tmp_path / "two", *opts)

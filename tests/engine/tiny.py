@@ -87,6 +87,7 @@ def tiny_cfg(folder: Path | str, *opts):
         "MODEL.DROPOUT_RATE": 0.2,
         "TRAIN.DATASET": "TinyClips",
         "TRAIN.BATCH_SIZE": 4,
+        "TRAIN.DROP_LAST": True,
         "TRAIN.EVAL_PERIOD": 1,
         "TRAIN.CHECKPOINT_PERIOD": 1,
         "TEST.DATASET": "TinyClips",

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from ost.cli import call
+from slowfast.config import get_cfg
+from slowfast.datasets.from_config import video_list
 from slowfast.datasets.lists.annotations import read_list
 from slowfast.datasets.preparation.verifying import check_video
+from slowfast.errors import DataError
 from tests.video_files import write_truncated, write_video
 
 main = partial(call, "check")
@@ -44,16 +47,42 @@ def test_bad_videos_are_named_and_good_ones_listed(extra, folder: Path, tmp_path
     assert main([str(good), "--workers", "1"]) == 0
 
 
+def test_a_list_of_class_folders_holds_for_classes_in_any_order(tmp_path: Path) -> None:
+    for name in ("jump/a.mp4", "run up/b.mp4", "run up/c.mp4"):
+        (tmp_path / "v" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(tmp_path / "v" / name, 6)
+    good, again = tmp_path / "all.csv", tmp_path / "again.csv"
+    assert main([str(tmp_path / "v"), "--good", str(good), "--workers", "1"]) == 0
+    names = [line.split("\t")[1] for line in good.read_text().splitlines()]
+    assert names == ["jump", "run up", "run up"]
+    assert main([str(good), "--good", str(again), "--workers", "1"]) == 0
+    assert again.read_text() == good.read_text()
+    classes, cfg = tmp_path / "mine.txt", get_cfg()
+    classes.write_text("run up\nfly\njump\n")
+    keys = ["DATA.PATH_TO_DATA_DIR", str(tmp_path), "TEXT.CLASSES", str(classes)]
+    cfg.merge_from_list([*keys, *("DATA.TRAIN_FILE", "all.csv", "DATA.TEST_FILE", "numbers.csv")])
+    assert video_list(cfg, "train").labels.tolist() == [2, 0, 0]
+    numbers = good.read_text().replace("\tjump", "\t0").replace("\trun up", "\t1")
+    (tmp_path / "numbers.csv").write_text(numbers)
+    with pytest.raises(DataError, match="numbers.csv: 3 of 3 numbers count other classes"):
+        video_list(cfg, "test")
+    classes.write_text("jump\nrun up\n")
+    assert video_list(cfg, "test").labels.tolist() == [0, 1, 1]
+
+
 def test_short_videos_can_be_refused(folder: Path) -> None:
     assert check_video(str(folder / "short.mp4"), min_frames=8).problem == "only 3 frames"
     assert check_video(str(folder / "good.mp4"), min_frames=8).frames == 30
 
 
-def test_a_file_that_lost_its_tail_is_usable_but_counted_right(tmp_path: Path) -> None:
+def test_a_file_that_lost_its_tail_is_damaged_and_counted_right(tmp_path: Path, capsys) -> None:
     path = write_truncated(tmp_path / "cut.mp4", 0.9)
     verdict = check_video(str(path))
-    assert verdict.problem == ""
-    assert 60 < verdict.frames < 120
+    assert verdict.problem == "damaged: 0.87 of the 4.00 s that the container states are missing"
+    assert verdict.frames == pytest.approx((4 - 0.87) * 30, abs=1)
+    (tmp_path / "l.csv").write_text("cut.mp4 0\n")
+    assert main([str(tmp_path / "l.csv"), "--prefix", str(tmp_path)]) == 3
+    assert f"bad: {path}: damaged: 0.87 of the 4.00 s" in capsys.readouterr().out
 
 
 def test_damage_that_only_decoding_shows(folder: Path, monkeypatch) -> None:

@@ -300,11 +300,12 @@ def test_the_terminal_shows_only_what_was_asked_for(results, folder, capsys) -> 
 
 
 def test_the_first_videos_of_each_class_are_trained_on(tmp_path) -> None:
-    (tmp_path / "train.csv").write_text("a 0.mp4 0\nb.mp4 0\nc.mp4 1\nd.mp4 0\n")
+    rows = ["a 0.mp4\tgoes up", "b.mp4\tgoes up", "c.mp4\tcomes up", "d.mp4\tgoes up"]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
     matrix = Matrix(tmp_path / "out", tmp_path, train_videos=2)
     matrix.output.mkdir()
     write_train_list(matrix)
-    assert matrix.train_list.read_text() == "a 0.mp4 0\nb.mp4 0\nc.mp4 1\n"
+    assert matrix.train_list.read_text() == "\n".join(rows[:3]) + "\n"
 
 
 # ---- the page ----

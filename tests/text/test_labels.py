@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slowfast.errors import UsageError
-from slowfast.text.labels import ClassVocabulary, load_classes
+from slowfast.text.labels import ClassVocabulary, load_classes, load_vocabulary
 
 NAMES = ("brush hair", "kick, ball", "run")
 
@@ -66,6 +66,19 @@ def test_subset_keeps_its_own_order_and_refuses_strangers():
         vocabulary.subset(["run", "fly"])
     with pytest.raises(UsageError, match="no class is called 'fly'"):
         vocabulary.index("fly")
+
+
+def test_a_subset_of_other_classes_names_the_options_and_the_remedy(tmp_path):
+    classes, subset = tmp_path / "classes.csv", tmp_path / "base.txt"
+    classes.write_text("id,name,folder\n0,brush hair,brush_hair\n1,run,\n")
+    subset.write_text("run\nbrush hair\n")
+    found = load_vocabulary(classes, subset)
+    assert (found.names, found.folders) == (("run", "brush hair"), ("run", "brush_hair"))
+    assert load_vocabulary(classes).names == ("brush hair", "run")
+    subset.write_text("run\nfly\n")
+    words = f"TEXT.SUBSET {subset} with TEXT.CLASSES {classes}: 1 names .* 'fly'. Set TEXT.CLASSES"
+    with pytest.raises(UsageError, match=words):
+        load_vocabulary(classes, subset)
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, unique=True))

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from slowfast.config import get_cfg
+from slowfast.errors import UsageError
 from slowfast.evaluation.multiview import VideoScores
 from slowfast.evaluation.results import write_scores
 from slowfast.visualization.tensorboard_vis import (
@@ -148,3 +149,21 @@ def test_names_may_be_given_and_the_folder_named(tmp_path: Path) -> None:
     writer.close()
     assert writer.log_dir == tmp_path / "tb"
     assert list(writer.classes.names) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "key", ["CATEGORIES_PATH", "CONFUSION_MATRIX.SUBSET_PATH", "WRONG_PRED_VIS.SUBSET_PATH"]
+)
+def test_classes_by_name_need_names_from_either_option(tmp_path: Path, key: str) -> None:
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_text('{"all": ["b"]}' if key == "CATEGORIES_PATH" else "b\n")
+    cfg = get_cfg()
+    cfg.OUTPUT_DIR = str(tmp_path)
+    cfg.merge_from_list([f"TENSORBOARD.{key}", str(chosen)])
+    with pytest.raises(UsageError, match=f"TENSORBOARD.{key} {chosen} .*CLASS_NAMES_PATH"):
+        TensorboardWriter(cfg)
+    writer = TensorboardWriter(cfg, class_names=("a", "b"))
+    writer.close()
+    assert [1] in (writer.classes.parents.get("all"), writer.matrix.subset, writer.wrong.subset)
+    with pytest.raises(UsageError, match=f"{chosen}: 'b' is no class of TEXT.CLASSES"):
+        TensorboardWriter(cfg, class_names=("a", "c"))

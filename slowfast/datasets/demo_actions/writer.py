@@ -40,10 +40,9 @@ class Sizes(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """One clip to write; ``key`` makes its content, ``label`` counts within seen or unseen."""
+    """One clip to write; ``key`` makes its content."""
 
     composition: Composition
-    label: int
     key: int
     name: str
 
@@ -65,7 +64,6 @@ def plan(sizes: Sizes) -> dict[str, list[_Job]]:
         part: [
             _Job(
                 composition,
-                label,
                 _FIRST_KEY[part] + 10_000 * label + number,
                 f"videos/{part}/{composition.name.replace(' ', '_')}_{number:03d}.mp4",
             )
@@ -127,8 +125,8 @@ def demo_actions(
 ) -> Path:
     """Make the demo data set; what is complete is left alone, what was interrupted continued.
 
-    Writes ``train.csv``, ``test_seen.csv`` and ``test_unseen.csv`` (lines of ``path label``; labels
-    count within the seen or the unseen classes) and the videos that they name.
+    Writes ``train.csv``, ``test_seen.csv`` and ``test_unseen.csv`` (lines of path and
+    class name) and the videos that they name.
 
     Args:
         folder: where it goes; a folder that holds anything else is refused.
@@ -158,7 +156,7 @@ def demo_actions(
     atomic_write(mark, json.dumps(description))
     _write_clips(partial, [job for jobs in lists.values() for job in jobs], seed, workers, report)
     for part, jobs in lists.items():
-        lines = "".join(f"{job.name} {job.label}\n" for job in jobs)
+        lines = "".join(f"{job.name}\t{job.composition.name}\n" for job in jobs)
         atomic_write(partial / f"{part}.csv", lines)
     if folder.is_dir():
         folder.rmdir()  # it is empty: rename would refuse it on some systems

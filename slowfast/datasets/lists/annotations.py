@@ -2,6 +2,7 @@
 
 Forms that are recognised:
     path label            PySlowFast, ViFi-CLIP, OST (a line with a path alone has label 0)
+    path<tab>class name   what our tools write
     path ignored label    PySlowFast
     folder frames label   Text4Vis: frames on the disk, one folder for each video
     [{"filename": ..., "label": [3]}, ...]      JSON, as OST accepts it
@@ -23,22 +24,24 @@ from typing import Any
 import numpy as np
 
 from slowfast.config.inputs import no_list
+from slowfast.datasets.lists.class_folders import refuse_other_classes
 from slowfast.datasets.lists.file_lookup import absent, find_by_name
 from slowfast.datasets.lists.lines import VIDEO_SUFFIXES, Entries, parse_lines
 from slowfast.datasets.lists.video_list import PathArray, VideoList
 from slowfast.errors import DataError, UsageError
-from slowfast.text.labels import parse_json
+from slowfast.text.labels import ClassVocabulary, parse_json, spelling_key
 from slowfast.utils.logging import get_logger
 
 __all__ = ["PathArray", "VideoList", "read_list"]
 
 logger = get_logger(__name__)
 KINDS = ("auto", "video", "frames")
+NUMBER = re.compile(r"[+-]?\d+")
 # A list of lines may begin with a bracket too: names of HMDB-51 do.
 JSON_START = re.compile(r'\s*(\[\s*([\[{"]|\d*\s*\]?\s*$)|\{\s*["}])')
 
 
-def read_list(
+def read_list(  # noqa: PLR0913 - plain values, each of its own kind
     path: str | os.PathLike[str],
     *,
     separator: str = "",
@@ -46,24 +49,25 @@ def read_list(
     root: str = "",
     num_classes: int = 0,
     kind: str = "auto",
-    classes: Sequence[str] = (),
+    classes: ClassVocabulary | None = None,
+    any_names: bool = False,
     check_files: bool = True,
 ) -> VideoList:
     """Return the videos and labels of a list file, a JSON list or a tree of class folders.
 
     Args:
         path: the list, or the root of the tree.
-        separator: what parts the fields. Empty, or PySlowFast's default of one blank: recognised
-            from the lines (tab, comma, blank). Anything else is taken as it is.
+        separator: what parts the fields; empty, or PySlowFast's default of one blank: recognised.
         prefix: folder put in front of relative paths (DATA.PATH_PREFIX).
-        root: where files that are absent are looked for by their base names; empty = ``prefix``,
-            or the folder of the list.
+        root: where absent files are looked for by name; empty: ``prefix``, or the list's folder.
         num_classes: labels must be below it (0 = not checked).
         kind: "video", "frames", or "auto": frames if lines have three fields, the middle one a
-            number, and the path has no suffix of a video file.
-        classes: class names in the order of their labels; then labels may be names.
-        check_files: say how many files are absent, after looking for them by base name. Costs one
-            listing of each folder that occurs, and a walk of ``root`` if something is absent.
+            number, and paths have no suffix of a video.
+        classes: those that labels count. Labels may be their names, too, and numbers must not
+            contradict class folders (``refuse_other_classes``).
+        any_names: without ``classes``, take any names for labels and number them by the alphabet.
+        check_files: look for the files, and say how many are absent. Costs one listing of each
+            folder that occurs, and a walk of ``root`` if something is absent.
 
     Raises:
         DataError: no or an empty list, wrong fields or labels (file and line are named), several
@@ -73,16 +77,10 @@ def read_list(
     if kind not in KINDS:
         raise UsageError(f"DATA.LIST_FORMAT is {kind!r}; known: {', '.join(KINDS)}")
     path = os.fspath(path)
-    labels_of = _Labels(path, num_classes, tuple(classes))
+    labels_of = _Labels(path, num_classes, classes, any_names=any_names)
     if os.path.isdir(path):
         return _read_tree(path, labels_of, kind)
-    text = _read_text(path)
-    if JSON_START.match(text):
-        entries = _parse_json(path, text)
-    else:
-        entries = parse_lines(path, text, separator=separator, kind=kind, is_label=labels_of.fits)
-    if not entries.paths:
-        raise DataError(f"{path}: the list is empty; expected lines like 'folder/video.mp4 3'")
+    entries = _read_entries(path, separator, kind, labels_of)
     labels = labels_of.numbers(entries.labels, entries.lines)
     paths = [os.path.join(prefix, name) for name in entries.paths] if prefix else entries.paths
     missing: list[int] = []
@@ -90,6 +88,8 @@ def read_list(
         root = root or prefix or os.path.dirname(path) or "."
         paths, missing = _locate(path, paths, labels, root)
     _report_duplicates(path, paths)
+    if labels_of.all_numbers:
+        refuse_other_classes(path, paths, labels, labels_of.names, labels_of.of_folder)
     return VideoList(
         paths=PathArray(paths),
         labels=labels,
@@ -97,7 +97,19 @@ def read_list(
         lines=np.array(entries.lines),
         kind="video" if entries.num_frames is None else "frames",
         missing=tuple(missing),
+        classes=labels_of.names,
     )
+
+
+def _read_entries(path: str, separator: str, kind: str, labels_of: _Labels) -> Entries:
+    text = _read_text(path)
+    if JSON_START.match(text):
+        entries = _parse_json(path, text)
+    else:
+        entries = parse_lines(path, text, separator=separator, kind=kind, is_label=labels_of.fits)
+    if not entries.paths:
+        raise DataError(f"{path}: the list is empty; expected lines like 'folder/video.mp4 3'")
+    return entries
 
 
 def _read_text(path: str) -> str:
@@ -112,28 +124,52 @@ def _read_text(path: str) -> str:
 class _Labels:
     """Turns label fields into numbers and refuses wrong ones with file and line."""
 
-    def __init__(self, path: str, num_classes: int, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: str, num_classes: int, classes: ClassVocabulary | None, *, any_names: bool
+    ) -> None:
         self.path = path
-        self.limit = num_classes or len(classes)
-        self.classes = {name: label for label, name in enumerate(classes)}
+        self.limit = num_classes or len(classes or ())
+        self.names = classes.names if classes else ()
+        self.known = {name: label for label, name in enumerate(self.names)}
+        self.spellings = classes.spellings if classes else {}
+        self.any_names = any_names and not classes
+        self.all_numbers = False
+
+    def of_folder(self, name: str) -> int | None:
+        """Return the label of the class that folders spell ``name``, if there is one."""
+        return self.spellings.get(spelling_key(name), self.known.get(name))
+
+    def find(self, text: Any) -> int | None:
+        """Return the label that a field means: a class name, a number, or a folder's spelling."""
+        text = str(text)
+        if text in self.known:
+            return self.known[text]
+        return int(text) if NUMBER.fullmatch(text) else self.spellings.get(spelling_key(text))
 
     def fits(self, text: str) -> bool:
         """Whether ``text`` may be a label at all."""
-        return text in self.classes or text.isdecimal() or text[:1] in "+-" and text[1:].isdecimal()
+        if self.any_names:
+            return not text.lower().endswith(VIDEO_SUFFIXES)
+        return self.find(text) is not None
 
     def numbers(self, labels: Sequence[Any], lines: Sequence[int]) -> np.ndarray:
         """Return int64 labels; raises DataError for the first that is wrong."""
-        known = self.classes
-        try:
-            values = [known[label] if label in known else int(label) for label in labels]
-        except (ValueError, TypeError):
-            bad = next(i for i, label in enumerate(labels) if not self.fits(str(label)))
-            expected = "an integer or a class name" if known else "an integer"
-            near = difflib.get_close_matches(str(labels[bad]), known, n=1)
+        stated = [str(label) for label in labels if label is not None]
+        if self.any_names and not all(map(NUMBER.fullmatch, stated)):
+            self.names = tuple(sorted(set(stated)))
+            self.known = {name: label for label, name in enumerate(self.names)}
+        values = [0 if label is None else self.find(label) for label in labels]
+        numeric = all(map(NUMBER.fullmatch, stated)) and not set(stated) & self.known.keys()
+        self.all_numbers = numeric and len(stated) == len(labels)
+        if None in values:
+            bad = values.index(None)
+            near = difflib.get_close_matches(str(labels[bad]), self.known, n=1)
             hint = f"; nearest class: {near[0]!r}" if near else ""
+            expected = "an integer" + (" or a class name" if self.known else "")
+            hint = hint if self.known else " (names need TEXT.CLASSES)"
             raise DataError(
                 f"{self.path}:{lines[bad]}: the label is {labels[bad]!r}, expected {expected}{hint}"
-            ) from None
+            )
         numbers = np.array(values, dtype=np.int64)
         wrong = (numbers < 0) | ((numbers >= self.limit) if self.limit else False)
         if wrong.any():
@@ -173,9 +209,11 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
     if kind == "frames":
         raise DataError(f"{root}: frame folders need a list (folder, number of frames, label)")
     folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    if labels_of.classes and (unknown := [f for f in folders if f not in labels_of.classes]):
+    numbers: dict[str, int | None] = {folder: label for label, folder in enumerate(folders)}
+    if labels_of.known:
+        numbers = {folder: labels_of.of_folder(folder) for folder in folders}
+    if unknown := [folder for folder, label in numbers.items() if label is None]:
         raise DataError(f"{root}: folder {unknown[0]!r} is not among the class names")
-    numbers = labels_of.classes or {folder: label for label, folder in enumerate(folders)}
     found = [
         (path, numbers[folder])
         for folder in folders
@@ -184,8 +222,9 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
     ]
     if not found:
         raise DataError(f"{root}: no videos; expected class folders with video files in them")
-    paths, labels = zip(*found)
-    return VideoList(PathArray(paths), labels_of.numbers(labels, range(1, len(labels) + 1)))
+    paths, values = zip(*found)
+    labels = labels_of.numbers(values, range(1, len(values) + 1))
+    return VideoList(PathArray(paths), labels, classes=labels_of.names or tuple(folders))
 
 
 def _locate(

@@ -20,7 +20,10 @@ VIDEO_SUFFIXES = (
 
 
 class Entries(NamedTuple):
-    """The parsed content of a list, before files are looked up; ``lines`` count from 1."""
+    """The parsed content of a list, before files are looked up.
+
+    ``labels`` are as they stand, None where there is none; ``lines`` count from 1.
+    """
 
     paths: list[str]
     labels: list[Any]
@@ -49,7 +52,8 @@ def parse_lines(
         return Entries([], [], None, [])
     recognised = _recognise(lines[:SAMPLE_LINES], is_label)
     if separator in ("", " "):
-        separator = recognised or " "
+        # Lines of class names that are not known have tabs all the same.
+        separator = recognised or ("\t" if all("\t" in line for line in lines) else " ")
         if separator != " ":
             logger.info("%s: fields are separated by %s", path, SEPARATORS[separator])
     rows = [_split(line, separator) for line in lines]
@@ -63,7 +67,7 @@ def parse_lines(
         logger.warning("%s: no line has a label; all videos get label 0", path)
     return Entries(
         paths=[row[0] for row in rows],
-        labels=[row[-1] if width > 1 else 0 for row in rows],
+        labels=[row[-1] if width > 1 else None for row in rows],
         num_frames=_frame_counts(path, rows, numbers, kind),
         lines=numbers,
     )

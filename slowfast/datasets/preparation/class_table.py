@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from slowfast.errors import DataError, UsageError
-from slowfast.text.labels import load_classes, shorten
+from slowfast.text.labels import load_classes, shorten, spelling_key
 
 PUBLISHED = "classes_published.csv"
-
-
-def key(text: str) -> str:
-    """Return ``text`` without case, blanks and signs: folders are spelled in many ways.
-
-    >>> key("Passing_American football (in game)")
-    'passingamericanfootballingame'
-    """
-    return re.sub(r"[\W_]+", "", text.casefold())
 
 
 @dataclass(frozen=True)
@@ -45,15 +34,16 @@ class ClassTable:
 
     @cached_property
     def _loose(self) -> dict[str, int]:
-        counts = Counter(map(key, self.folders))
-        return {key(f): label for f, label in self._exact.items() if counts[key(f)] == 1}
+        counts = Counter(map(spelling_key, self.folders))
+        keys = {spelling_key(folder): label for folder, label in self._exact.items()}
+        return {key: label for key, label in keys.items() if counts[key] == 1}
 
     def __len__(self) -> int:
         return len(self.names)
 
     def get(self, spelling: str) -> int | None:
         """Return the label of the class that the data set spells so, or None."""
-        return self._exact.get(spelling, self._loose.get(key(spelling)))
+        return self._exact.get(spelling, self._loose.get(spelling_key(spelling)))
 
     def find(self, spelling: str, where: str) -> int:
         """Return the label of the class that the data set spells so.
@@ -101,8 +91,5 @@ def load_table(folder: Path, labels: str = "right") -> ClassTable:
     path = folder / (PUBLISHED if labels == "published" else "classes.csv")
     if labels == "published" and folder.is_dir() and not path.exists():
         raise UsageError(f"--labels published: {folder.name} has no published variant ({path})")
-    names = load_classes(path).names
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, skipinitialspace=True))
-    folders = [(row.get("folder") or "").strip() for row in rows]
-    return ClassTable(names, tuple(f or n for f, n in zip(folders, names)), path)
+    classes = load_classes(path)
+    return ClassTable(classes.names, classes.folders or classes.names, path)

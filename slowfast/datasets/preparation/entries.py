@@ -43,18 +43,27 @@ class Video(NamedTuple):
     frames: int | None = None
 
 
-def list_text(videos: Sequence[Video]) -> str:
+def list_text(videos: Sequence[Video], names: Sequence[str] = ()) -> str:
     """Return the lines of a list: ``path label``, or ``folder frames label``.
 
-    Fields are parted by a tab when a path holds a blank (Kinetics' class folders), else by a blank;
-    the reader of lists recognises both.
+    Fields are parted by a tab when one of them holds a blank (Kinetics' class folders), else by a
+    blank; the reader of lists recognises both.
 
-    >>> list_text([Video("a.avi", 0), Video("b.avi", 1)])
-    'a.avi 0\\nb.avi 1\\n'
+    Args:
+        videos: the lines.
+        names: of the classes by label, written in place of the numbers.
+
+    >>> list_text([Video("a.avi", 0), Video("b.avi", 1)], ["run", "sit up"])
+    'a.avi\\trun\\nb.avi\\tsit up\\n'
     """
-    separator = "\t" if any(" " in video.path for video in videos) else " "
-    rows = ((v.path, *(() if v.frames is None else (v.frames,)), v.label) for v in videos)
-    return "".join(separator.join(map(str, row)) + "\n" for row in rows)
+    labels = [names[video.label] if names else video.label for video in videos]
+    counts = [() if video.frames is None else (video.frames,) for video in videos]
+    rows = [
+        tuple(map(str, (video.path, *count, label)))
+        for video, count, label in zip(videos, counts, labels)
+    ]
+    separator = "\t" if any(" " in field for row in rows for field in row) else " "
+    return "".join(separator.join(row) + "\n" for row in rows)
 
 
 def read_text(path: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.datasets.preparation.class_table import ClassTable, load_table
+from slowfast.datasets.preparation.class_table import PUBLISHED, ClassTable, load_table
 from slowfast.datasets.preparation.derived import (
     ClassList,
     few_shot_lists,
@@ -122,7 +122,9 @@ def prepare(request: Request) -> Report:
         lists, shots=request.shots, seeds=request.seeds, partial=request.partial
     )
     listed = {name: len(source.lists[name]) for name in videos}
-    _write(request, lists, listed, report)
+    # Numbers mean the same classes under both sets of names that some data sets have.
+    named = not classes.path.with_name(PUBLISHED).exists()
+    _write(request, lists, listed, report, named=named)
     return report
 
 
@@ -243,11 +245,16 @@ def _trim(
 
 
 def _write(
-    request: Request, lists: Mapping[str, ClassList], listed: Mapping[str, int], report: Report
+    request: Request,
+    lists: Mapping[str, ClassList],
+    listed: Mapping[str, int],
+    report: Report,
+    *,
+    named: bool,
 ) -> None:
     sizes = OFFICIAL_SIZES.get(request.dataset, {})
     for name, (videos, names) in lists.items():
-        data = list_text(videos).encode("utf-8", "surrogateescape")
+        data = list_text(videos, names if named else ()).encode("utf-8", "surrogateescape")
         atomic_write(request.out / f"{name}.csv", data)
         shown = len({video.label for video in videos})
         report.lists[name] = ListFacts(

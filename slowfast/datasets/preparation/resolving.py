@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from slowfast.datasets.lists.file_lookup import walk
 from slowfast.datasets.lists.lines import VIDEO_SUFFIXES
-from slowfast.datasets.preparation.class_table import key
 from slowfast.errors import DataError
+from slowfast.text.labels import spelling_key
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -130,10 +130,10 @@ def resolve(names: Iterable[str], index: FileIndex) -> Resolution:
 
 
 def _nearest(name: str, paths: list[str]) -> list[str]:
-    wanted = {key(part) for part in PurePosixPath(name).parts[:-1]}
+    wanted = {spelling_key(part) for part in PurePosixPath(name).parts[:-1]}
 
     def shared(path: str) -> int:
-        return len(wanted & {key(part) for part in PurePosixPath(path).parts[:-1]})
+        return len(wanted & {spelling_key(part) for part in PurePosixPath(path).parts[:-1]})
 
     best = max(map(shared, paths))
     return [path for path in paths if shared(path) == best]

@@ -17,6 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from slowfast.datasets.reading import torchcodec
+from slowfast.datasets.reading.completeness import find_damage
 from slowfast.datasets.reading.packet_scan import (
     OPEN,
     UNREADABLE,
@@ -172,6 +173,15 @@ class VideoReader(AbstractContextManager["VideoReader"]):
         """
         self._count_by_decoding()
         return self.num_frames
+
+    def find_damage(self) -> str:
+        """Return how much of the stated length the file lacks, in words; empty if it is whole.
+
+        Raises:
+            DecodeError: the file can no longer be opened.
+        """
+        self._reopen()
+        return find_damage(self._container, self._stream)
 
     def _open(self) -> tuple[Any, Any]:
         if not os.path.isfile(self.path):

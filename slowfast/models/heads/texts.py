@@ -17,6 +17,7 @@ from slowfast.text import (
     get_prompts,
     load_classes,
     load_descriptors,
+    load_vocabulary,
 )
 from slowfast.text.tokenize import byte_pairs
 
@@ -27,10 +28,9 @@ def build_vocabulary(cfg: Any) -> ClassVocabulary:
     """Read ``TEXT.CLASSES``, restrict it to ``TEXT.SUBSET`` and compare with NUM_CLASSES."""
     if not cfg.TEXT.CLASSES:
         raise UsageError("TEXT.CLASSES is empty: name the file that lists the class names")
-    vocabulary, source = load_classes(cfg.TEXT.CLASSES), f"TEXT.CLASSES {cfg.TEXT.CLASSES}"
-    if cfg.TEXT.SUBSET:
-        vocabulary = vocabulary.subset(load_classes(cfg.TEXT.SUBSET).names)
-        source = f"TEXT.SUBSET {cfg.TEXT.SUBSET}"
+    vocabulary = load_vocabulary(cfg.TEXT.CLASSES, cfg.TEXT.SUBSET)
+    key = "SUBSET" if cfg.TEXT.SUBSET else "CLASSES"
+    source = f"TEXT.{key} {cfg.TEXT[key]}"
     if cfg.MODEL.NUM_CLASSES not in (0, len(vocabulary)):
         raise UsageError(
             f"MODEL.NUM_CLASSES {cfg.MODEL.NUM_CLASSES}, but {source} has {len(vocabulary)} "

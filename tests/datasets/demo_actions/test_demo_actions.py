@@ -223,10 +223,10 @@ def small(monkeypatch):
     return written
 
 
-def test_lists_name_every_video_and_labels_count_within_their_part(tmp_path, small) -> None:
+def test_lists_name_every_video_and_its_class(tmp_path, small) -> None:
     folder = demo_actions(tmp_path / "demo", sizes=Sizes(2, 1, 3), workers=1)
     rows = {
-        part: [line.split(" ") for line in (folder / f"{part}.csv").read_text().splitlines()]
+        part: [line.split("\t") for line in (folder / f"{part}.csv").read_text().splitlines()]
         for part in ("train", "test_seen", "test_unseen")
     }
     assert {part: len(lines) for part, lines in rows.items()} == {
@@ -234,8 +234,9 @@ def test_lists_name_every_video_and_labels_count_within_their_part(tmp_path, sma
         "test_seen": 2,
         "test_unseen": 3,
     }
-    assert [label for _, label in rows["train"]] == ["0", "0", "1", "1"]
-    assert {label for _, label in rows["test_unseen"]} == {"0"}
+    first, second = (composition.name for composition in SEEN[:2])
+    assert [label for _, label in rows["train"]] == [first, first, second, second]
+    assert {label for _, label in rows["test_unseen"]} == {UNSEEN[0].name}
     names = [name for lines in rows.values() for name, _ in lines]
     assert all((folder / name).is_file() for name in names)
     contents = [(folder / name).read_bytes() for name in names]

@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from slowfast.datasets.lists import file_lookup
 from slowfast.datasets.lists.annotations import PathArray, VideoList, read_list
 from slowfast.errors import DataError, UsageError
+from slowfast.text import ClassVocabulary
 
 
 def write(path: Path, text: str | bytes) -> Path:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+RUN = ClassVocabulary(("run",))
 
 
 def read(tmp_path: Path, text: str | bytes, **options) -> VideoList:
@@ -103,8 +107,68 @@ def test_frame_folders(tmp_path: Path) -> None:
 
 
 def test_labels_may_be_names(tmp_path: Path) -> None:
-    videos = read(tmp_path, "a.mp4,brush hair\nb.mp4,1\n", classes=("brush hair", "run"))
+    videos = read(
+        tmp_path, "a.mp4,brush hair\nb.mp4,1\n", classes=ClassVocabulary(("brush hair", "run"))
+    )
     assert videos.labels.tolist() == [0, 1]
+
+
+def test_class_names_may_hold_blanks_and_be_spelled_as_folders(tmp_path: Path) -> None:
+    own = ClassVocabulary(("brush hair", "run, fast"), ("Brush_Hair", "RunFast"))
+    text = "a b.mp4\trun, fast\nc.mp4\tbrush hair\nd.mp4\tbrushHair\n"
+    videos = read(tmp_path, text, classes=own)
+    assert videos.labels.tolist() == [1, 0, 0]
+    assert videos.classes == own.names
+    with pytest.raises(DataError, match="list.csv:1: the label is 'run, fast', expected an int"):
+        read(tmp_path, text)
+    named = read(tmp_path, text, any_names=True)
+    assert [named.classes[label] for label in named.labels] == [
+        "run, fast",
+        "brush hair",
+        "brushHair",
+    ]
+    assert read(tmp_path, "a.mp4 3\n", any_names=True).classes == ()
+
+
+NUMBERED = "v/jump/a.mp4 0\nv/run/deep/b.mp4 1\nv/run/c.mp4 1\nv/fly/d.mp4 2\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (("jump", "run", "sit"), ()),
+        (("a jump", "a run", "jump"), ("Jump", "run_", "sit")),  # folders, where they are known
+        (("sit", "stand", "lie"), ()),
+        (("run", "fall", "sit"), ()),  # one folder only is named so: it may be anything
+    ],
+)
+def test_numbers_that_agree_with_the_class_folders_or_cannot_be_compared(
+    names: tuple[str, ...], folders: tuple[str, ...], tmp_path: Path
+) -> None:
+    videos = read(tmp_path, NUMBERED, classes=ClassVocabulary(names, folders))
+    assert videos.labels.tolist() == [0, 1, 1, 2]
+
+
+def test_numbers_of_other_classes_than_the_folders_are_refused(tmp_path: Path) -> None:
+    other = ClassVocabulary(("run", "jump", "sit", "fly"))
+    words = (
+        "list.csv: 4 of 4 numbers count other classes .*: v/jump/a.mp4 is listed as 'run', its"
+        " folder says 'jump'; v/run/deep/b.mp4 .*; v/run/c.mp4 [^;]*'run'. Set TEXT.CLASSES"
+    )
+    with pytest.raises(DataError, match=words):
+        read(tmp_path, NUMBERED, classes=other)
+    # One line is enough, and names are believed.
+    with pytest.raises(DataError, match="1 of 3 numbers"):
+        read(tmp_path, "jump/a.mp4 1\nrun/b.mp4 0\nrun/c.mp4 1\n", classes=other)
+    assert read(tmp_path, "jump/a.mp4 run\nrun/b.mp4 jump\n", classes=other).labels.tolist() == [
+        0,
+        1,
+    ]
+    # Lists without labels are for predictions.
+    assert read(tmp_path, "jump/a.mp4\nrun/b.mp4\n", classes=other).labels.tolist() == [0, 0]
+    # A video of several classes lies in the folder of one of them.
+    several = "jump/a.mp4 1\njump/a.mp4 2\nrun/b.mp4 0\n"
+    assert read(tmp_path, several, classes=other).labels.tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +182,13 @@ def test_labels_may_be_names(tmp_path: Path) -> None:
         ("my own a.mp4 1\n", {}, "list.csv:1: 4 fields .*another one, such as a tab"),
         ("a.mp4,1\n", {"separator": "\t"}, r"PATH_LABEL_SEPARATOR ',' \(comma\) the list can be"),
         ("a b.mp4\t1\n", {"separator": ","}, r"'\\t' \(tab\) the list can be read"),
-        ("a.mp4 1\nb.mp4 run\n", {}, "list.csv:2: the label is 'run', expected an integer$"),
+        (
+            "a.mp4 1\nb.mp4 run\n",
+            {},
+            "list.csv:2: the label is 'run', expected an integer .names",
+        ),
         ("a.mp4 1\n\nb.mp4 1.5\n", {}, "list.csv:3: the label is '1.5'"),
-        ("a.mp4 rum\n", {"classes": ["run"]}, "an integer or a class name; nearest class: 'run'"),
+        ("a.mp4 rum\n", {"classes": RUN}, "an integer or a class name; nearest class: 'run'"),
         ("a.mp4 1\nb.mp4 4\n", {"num_classes": 4}, r"list.csv:2: label 4 is outside 0..3"),
         ("a.mp4 9\nb.mp4 4\n", {"num_classes": 4}, "label 9 .*, as are 1 others"),
         ("a.mp4 -1\n", {}, "list.csv:1: label -1 is outside 0 and above"),
@@ -232,10 +300,10 @@ def test_trees_of_class_folders(tmp_path: Path) -> None:
     names = [os.path.relpath(path, tmp_path) for path in videos.paths]
     assert names == ["jump/deep/c.webm", "run/a.avi", "run/b.MP4"]
     assert videos.labels.tolist() == [0, 1, 1]
-    given = read_list(tmp_path, classes=("run", "sit", "jump"))
+    given = read_list(tmp_path, classes=ClassVocabulary(("run", "sit", "jump")))
     assert given.labels.tolist() == [2, 0, 0]
     with pytest.raises(DataError, match="folder 'jump' is not among the class names"):
-        read_list(tmp_path, classes=("run",))
+        read_list(tmp_path, classes=ClassVocabulary(("run",)))
     with pytest.raises(DataError, match="label 1 is outside 0..0"):
         read_list(tmp_path, num_classes=1)
     with pytest.raises(DataError, match="frame folders need a list"):

@@ -172,7 +172,7 @@ def test_the_official_annotation_proves_what_names_do_not() -> None:
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("videos")
     write_video(root / "good.mp4", 20)
-    write_truncated(root / "cut.mp4", 0.5)
+    write_truncated(root / "cut.mp4", 0.9)
     (root / "zero.mp4").touch()
     (root / "text.mp4").write_text("no video " * 100)
     return root
@@ -188,6 +188,8 @@ def test_broken_videos_are_told_apart(mode, videos: Path, tmp_path: Path) -> Non
     assert found.problems["zero.mp4"] == "empty file (0 bytes)"
     assert found.problems["gone.mp4"] == "no such file"
     assert "not a video" in found.problems["text.mp4"]
+    cut = "of the 4.00 s that the container states are missing"
+    assert found.problems.get("cut.mp4", "").endswith(cut) == (mode == "full")
     assert (found.checked, found.remembered) == (5, 0)
 
 
@@ -217,7 +219,7 @@ def test_a_second_run_remembers(tmp_path: Path, monkeypatch) -> None:
     assert run("full") == (1, 1)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"version": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', '{"version": 1, "videos": {}}'])
 def test_a_damaged_memory_is_said_and_made_anew(text, videos: Path, tmp_path: Path, caplog) -> None:
     (tmp_path / "verified.json").write_text(text)
     found = verify(NAMES[:1], str(videos), tmp_path, mode="quick", workers=1, progress="none")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.datasets.preparation.class_table import ClassTable, key, load_table
+from slowfast.datasets.preparation.class_table import ClassTable, load_table
 from slowfast.datasets.preparation.entries import Entry
 from slowfast.datasets.preparation.official import (
     read_activitynet,
@@ -19,6 +19,7 @@ from slowfast.datasets.preparation.official import (
 from slowfast.datasets.preparation.proof import check_coverage, drop_repeats, overlaps
 from slowfast.datasets.preparation.published import read_published
 from slowfast.errors import DataError, UsageError
+from slowfast.text.labels import spelling_key
 from tests.datasets import miniatures
 
 ALL = ("train", "val", "test")
@@ -73,7 +74,7 @@ def test_subsets_of_names_that_the_table_lacks(tmp_path: Path) -> None:
 
 def test_a_spelling_that_fits_two_classes_fits_none() -> None:
     classes = ClassTable(("a b", "a-b"), ("a b", "a-b"), Path("c.csv"))
-    assert (classes.get("a-b"), classes.get("AB"), key("A_b!")) == (1, None, "ab")
+    assert (classes.get("a-b"), classes.get("AB"), spelling_key("A_b!")) == (1, None, "ab")
 
 
 # -- UCF-101 -----------------------------------------------------------------------------------
