@@ -51,7 +51,7 @@ def write_results(args: argparse.Namespace, videos: VideoList, verdicts: list[Ve
 
     Classes have their names where they are known: numbers hold for one order of TEXT.CLASSES only.
     """
-    labels = [videos.classes[label] if videos.classes else label for label in videos.labels]
+    labels = [videos.class_names[label] if videos.class_names else label for label in videos.labels]
     good = [f"{v.path}\t{label}\n" for v, label in zip(verdicts, labels) if not v.problem]
     bad = [f"{v.path}\t{v.problem}\n" for v in verdicts if v.problem]
     for path, lines in ((args.good, good), (args.bad, bad)):

@@ -97,7 +97,7 @@ def read_list(  # noqa: PLR0913 - plain values, each of its own kind
         lines=np.array(entries.lines),
         kind="video" if entries.num_frames is None else "frames",
         missing=tuple(missing),
-        classes=labels_of.names,
+        class_names=labels_of.names,
     )
 
 
@@ -224,7 +224,7 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
         raise DataError(f"{root}: no videos; expected class folders with video files in them")
     paths, values = zip(*found)
     labels = labels_of.numbers(values, range(1, len(values) + 1))
-    return VideoList(PathArray(paths), labels, classes=labels_of.names or tuple(folders))
+    return VideoList(PathArray(paths), labels, class_names=labels_of.names or tuple(folders))
 
 
 def _locate(

@@ -48,7 +48,7 @@ class VideoList:
         lines: line (or JSON entry) of each video in its list, counted from 1, where there is one.
         kind: "video" or "frames".
         missing: positions of videos that were not found when the list was read.
-        classes: names of the classes by label, where they are known.
+        class_names: of the classes by label, where they are known.
     """
 
     paths: PathArray | Sequence[str]
@@ -57,7 +57,7 @@ class VideoList:
     lines: np.ndarray | None = None
     kind: str = "video"
     missing: tuple[int, ...] = ()
-    classes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert len(self.paths) == len(self.labels), (len(self.paths), len(self.labels))

@@ -118,16 +118,16 @@ def test_class_names_may_hold_blanks_and_be_spelled_as_folders(tmp_path: Path) -
     text = "a b.mp4\trun, fast\nc.mp4\tbrush hair\nd.mp4\tbrushHair\n"
     videos = read(tmp_path, text, classes=own)
     assert videos.labels.tolist() == [1, 0, 0]
-    assert videos.classes == own.names
+    assert videos.class_names == own.names
     with pytest.raises(DataError, match="list.csv:1: the label is 'run, fast', expected an int"):
         read(tmp_path, text)
     named = read(tmp_path, text, any_names=True)
-    assert [named.classes[label] for label in named.labels] == [
+    assert [named.class_names[label] for label in named.labels] == [
         "run, fast",
         "brush hair",
         "brushHair",
     ]
-    assert read(tmp_path, "a.mp4 3\n", any_names=True).classes == ()
+    assert read(tmp_path, "a.mp4 3\n", any_names=True).class_names == ()
 
 
 NUMBERED = "v/jump/a.mp4 0\nv/run/deep/b.mp4 1\nv/run/c.mp4 1\nv/fly/d.mp4 2\n"
