@@ -25,7 +25,7 @@ import numpy as np
 
 from slowfast.config.inputs import no_list
 from slowfast.datasets.lists.class_folders import refuse_other_classes
-from slowfast.datasets.lists.file_lookup import absent, find_by_name
+from slowfast.datasets.lists.file_lookup import absent, find_by_name, is_clutter, walk
 from slowfast.datasets.lists.lines import VIDEO_SUFFIXES, Entries, parse_lines
 from slowfast.datasets.lists.video_list import PathArray, VideoList
 from slowfast.errors import DataError, UsageError
@@ -205,10 +205,11 @@ def _json_entry(path: str, number: int, entry: Any) -> tuple[str, Any]:
 
 
 def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
-    """Return the videos of ``root``/class name/..., sorted by class and path."""
+    """Return the videos of ``root``/class name/..., sorted by class and path; see ``walk``."""
     if kind == "frames":
         raise DataError(f"{root}: frame folders need a list (folder, number of frames, label)")
-    folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    entries = os.scandir(root)
+    folders = sorted(e.name for e in entries if e.is_dir() and not is_clutter(e.name))
     numbers: dict[str, int | None] = {folder: label for label, folder in enumerate(folders)}
     if labels_of.known:
         numbers = {folder: labels_of.of_folder(folder) for folder in folders}
@@ -217,7 +218,11 @@ def _read_tree(root: str, labels_of: _Labels, kind: str) -> VideoList:
     found = [
         (path, numbers[folder])
         for folder in folders
-        for path in sorted(map(str, Path(root, folder).rglob("*")))
+        for path in sorted(
+            os.path.join(place, name)
+            for place, _, names in walk(os.path.join(root, folder))
+            for name in names
+        )
         if os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
     ]
     if not found:

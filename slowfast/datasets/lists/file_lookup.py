@@ -81,7 +81,10 @@ def _longest_match(path: str, fits: list[str]) -> list[str]:
 
 
 def walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield as os.walk does, folders sorted; links to folders are followed, but each one once."""
+    """Yield as os.walk does, folders sorted; links to folders are followed, but each one once.
+
+    What macOS and Jupyter leave beside videos (``is_clutter``) is left out.
+    """
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -89,5 +92,10 @@ def walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()
-        yield folder, folders, files
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        yield folder, folders, [name for name in files if not is_clutter(name)]
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder is hidden (``._a.mp4``, ``.ipynb_checkpoints``) or ``__MACOSX``."""
+    return name.startswith(".") or name == "__MACOSX"

@@ -341,3 +341,27 @@ def test_path_array_equals_a_list(paths: list[str]) -> None:
     assert list(pickle.loads(pickle.dumps(array))) == paths
     with pytest.raises(IndexError):
         array[len(paths)]
+
+
+def test_what_macos_and_jupyter_leave_is_neither_a_video_nor_a_class(tmp_path):
+    for name in (
+        *("run/a.mp4", "run/._a.mp4", "jump/a.mp4", "jump/.ipynb_checkpoints/a-checkpoint.mp4"),
+        *("__MACOSX/run/._a.mp4", ".ipynb_checkpoints/a-checkpoint.mp4"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    videos = read_list(tmp_path)
+    assert videos.class_names == ("jump", "run")
+    assert list(videos.paths) == [str(tmp_path / "jump/a.mp4"), str(tmp_path / "run/a.mp4")]
+
+
+def test_linked_folders_of_a_class_are_followed_once(tmp_path):
+    for name in ("tree/run/a.mp4", "tree/jump/a.mp4", "disk/b.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "tree/jump/more").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/round").symlink_to(tmp_path / "tree/jump")
+    videos = read_list(tmp_path / "tree")
+    names = [os.path.relpath(path, tmp_path / "tree") for path in videos.paths]
+    assert names == ["jump/a.mp4", "jump/more/b.mp4", "run/a.mp4"]
+    assert videos.labels.tolist() == [0, 0, 1]
