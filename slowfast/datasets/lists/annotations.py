@@ -13,6 +13,7 @@ final newline do no harm.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import os
 import re
@@ -36,7 +37,7 @@ __all__ = ["PathArray", "VideoList", "read_list"]
 
 logger = get_logger(__name__)
 KINDS = ("auto", "video", "frames")
-NUMBER = re.compile(r"[+-]?\d+")
+NUMBER = re.compile(r"[+-]?\d+(\.0+)?")  # 3.0: pandas' way after a missing value
 # A list of lines may begin with a bracket too: names of HMDB-51 do.
 JSON_START = re.compile(r'\s*(\[\s*([\[{"]|\d*\s*\]?\s*$)|\{\s*["}])')
 
@@ -114,11 +115,18 @@ def _read_entries(path: str, separator: str, kind: str, labels_of: _Labels) -> E
 
 def _read_text(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         raise no_list(path) from None
     except OSError as error:
         raise DataError(f"{path}: the list cannot be read ({error.strerror})") from None
+    if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-8-sig", errors="surrogateescape")
+    logger.warning("%s: read as UTF-16, which its first bytes announce", path)
+    try:
+        return data.decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: announces UTF-16, but is not ({error.reason})") from None
 
 
 class _Labels:
@@ -144,7 +152,9 @@ class _Labels:
         text = str(text)
         if text in self.known:
             return self.known[text]
-        return int(text) if NUMBER.fullmatch(text) else self.spellings.get(spelling_key(text))
+        if NUMBER.fullmatch(text):
+            return int(text.partition(".")[0])
+        return self.spellings.get(spelling_key(text))
 
     def fits(self, text: str) -> bool:
         """Whether ``text`` may be a label at all."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from slowfast.errors import DataError
 from slowfast.utils.logging import get_logger
 
 logger = get_logger(__name__)
-SEPARATORS = {"\t": "tab", ",": "comma", " ": "blank"}
+LAST_BLANK = "last blank"  # names with blanks in them
+SEPARATORS = {"\t": "tab", ",": "comma", " ": "blank", LAST_BLANK: "the last blank"}
 # Looked at to recognise the form; all lines are checked afterwards.
 SAMPLE_LINES = 1000
 VIDEO_SUFFIXES = (
@@ -51,9 +55,13 @@ def parse_lines(
     if not lines:
         return Entries([], [], None, [])
     recognised = _recognise(lines[:SAMPLE_LINES], is_label)
+    if not recognised and _has_header(lines) and _recognise(lines[1:SAMPLE_LINES], is_label):
+        logger.warning("%s: the first line, %r, is taken for a header", path, lines[0])
+        numbers, lines = numbers[1:], lines[1:]
+        recognised = _recognise(lines[:SAMPLE_LINES], is_label)
     if separator in ("", " "):
-        # Lines of class names that are not known have tabs all the same.
-        separator = recognised or ("\t" if all("\t" in line for line in lines) else " ")
+        # Labels that are wrong, or of unknown classes, are parted all the same.
+        separator = recognised or next(filter(partial(_parts_all, lines), ("\t", ",")), " ")
         if separator != " ":
             logger.info("%s: fields are separated by %s", path, SEPARATORS[separator])
     rows = [_split(line, separator) for line in lines]
@@ -66,7 +74,7 @@ def parse_lines(
     if width == 1:
         logger.warning("%s: no line has a label; all videos get label 0", path)
     return Entries(
-        paths=[row[0] for row in rows],
+        paths=_slashes(path, [row[0] for row in rows]),
         labels=[row[-1] if width > 1 else None for row in rows],
         num_frames=_frame_counts(path, rows, numbers, kind),
         lines=numbers,
@@ -74,15 +82,31 @@ def parse_lines(
 
 
 def _split(line: str, separator: str) -> list[str]:
-    if separator == " ":
-        return line.split()
-    return [part.strip() for part in line.split(separator)]
+    if separator == LAST_BLANK:
+        return line.rsplit(None, 1)
+    if '"' in line:
+        line = " ".join(line.split()) if separator == " " else line
+        try:
+            return [part.strip() for part in next(csv.reader([line], delimiter=separator))]
+        except csv.Error:
+            return [line]  # refused for its number of fields
+    return line.split() if separator == " " else [part.strip() for part in line.split(separator)]
+
+
+def _slashes(path: str, names: list[str]) -> list[str]:
+    """Return names as this system writes them: a list of Windows has backslashes only."""
+    if os.sep == "\\" or not any("\\" in name for name in names) or any("/" in n for n in names):
+        return names
+    logger.warning("%s: backslashes in names are taken for those of Windows' folders", path)
+    return [name.replace("\\", "/") for name in names]
 
 
 def _recognise(lines: Sequence[str], is_label: Callable[[str], bool]) -> str:
     """Return the separator that parts every line into a path and a label, or ""."""
+    if _has_blanks_in_names(lines, is_label):
+        return LAST_BLANK
     for middle_is_number in (True, False):
-        for separator in SEPARATORS:
+        for separator in ("\t", ",", " "):
             rows = [_split(line, separator) for line in lines]
             if len({len(row) for row in rows}) != 1 or len(rows[0]) not in (2, 3):
                 continue
@@ -91,6 +115,34 @@ def _recognise(lines: Sequence[str], is_label: Callable[[str], bool]) -> str:
             if len(rows[0]) == 2 or not middle_is_number or all(r[1].isdecimal() for r in rows):
                 return separator
     return ""
+
+
+def _parts_all(lines: Sequence[str], separator: str) -> bool:
+    """Whether every line has the separator; a comma, which names may hold, behind a video."""
+    return all(
+        separator in line and (separator == "\t" or _is_video(_split(line, separator)[0]))
+        for line in lines
+    )
+
+
+def _has_header(lines: Sequence[str]) -> bool:
+    """Whether the first of several lines names neither a video nor a number (``path,label``)."""
+    first = lines[0].lower()
+    named = any(suffix in first for suffix in VIDEO_SUFFIXES)
+    return len(lines) > 1 and not named and not any(sign.isdigit() for sign in first)
+
+
+def _has_blanks_in_names(lines: Sequence[str], is_label: Callable[[str], bool]) -> bool:
+    """Whether the form is ``drinking (31).mp4 0``: only a whole name ends as a video does."""
+    if any(sign in line for line in lines for sign in '\t,"'):
+        return False
+    rows = [_split(line, LAST_BLANK) for line in lines]
+    whole = all(len(row) == 2 and is_label(row[1]) and _is_video(row[0]) for row in rows)
+    return whole and not all(_is_video(line.split()[0]) for line in lines)
+
+
+def _is_video(name: str) -> bool:
+    return name.lower().endswith(VIDEO_SUFFIXES)
 
 
 def _problem(row: list[str], width: int, separator: str, recognised: str) -> str:

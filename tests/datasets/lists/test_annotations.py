@@ -179,7 +179,7 @@ def test_numbers_of_other_classes_than_the_folders_are_refused(tmp_path: Path) -
         ("[]", {}, "the list is empty"),
         ("a.mp4 1\nb.mp4\n", {}, r"list.csv:2: 1 fields .* blank, expected 2 as in other lines"),
         ("a.mp4 1\nmy b.mp4 x y 1\n", {}, r"list.csv:2: 5 fields"),
-        ("my own a.mp4 1\n", {}, "list.csv:1: 4 fields .*another one, such as a tab"),
+        ("my own a.bin 1\n", {}, "list.csv:1: 4 fields .*another one, such as a tab"),
         ("a.mp4,1\n", {"separator": "\t"}, r"PATH_LABEL_SEPARATOR ',' \(comma\) the list can be"),
         ("a b.mp4\t1\n", {"separator": ","}, r"'\\t' \(tab\) the list can be read"),
         (
@@ -365,3 +365,39 @@ def test_linked_folders_of_a_class_are_followed_once(tmp_path):
     names = [os.path.relpath(path, tmp_path / "tree") for path in videos.paths]
     assert names == ["jump/a.mp4", "jump/more/b.mp4", "run/a.mp4"]
     assert videos.labels.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "said"),
+    [
+        (b"drinking (31).mp4 0\nlecture (2).mp4 1\n", ["drinking (31).mp4", "lecture (2).mp4"], ""),
+        (b'"running, fast.mp4",0\n"clip.mp4",1\n', ["running, fast.mp4", "clip.mp4"], ""),
+        (b'"my clip.mp4" 0\nb.mp4 1\n', ["my clip.mp4", "b.mp4"], ""),
+        (b"path,label\na.mp4,0\nb.mp4,1\n", ["a.mp4", "b.mp4"], "taken for a header"),
+        (b"sub\\a.mp4 0\nsub\\b.mp4 1\n", ["sub/a.mp4", "sub/b.mp4"], "those of Windows"),
+        (b"a.mp4,0.0\nb.mp4,1.0\n", ["a.mp4", "b.mp4"], ""),
+        ("a.mp4 0\r\nb.mp4 1\r\n".encode("utf-16"), ["a.mp4", "b.mp4"], "read as UTF-16"),
+    ],
+)
+def test_forms_that_spreadsheets_and_other_systems_write(tmp_path, caplog, content, names, said):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "list.csv").write_bytes(content)
+    videos = read_list(tmp_path / "list.csv", prefix=str(tmp_path))
+    assert [os.path.relpath(path, tmp_path) for path in videos.paths] == names
+    assert videos.labels.tolist() == [0, 1]
+    assert videos.missing == ()
+    assert said in caplog.text
+
+
+def test_a_list_that_only_begins_as_utf_16_is_refused(tmp_path):
+    (tmp_path / "list.csv").write_bytes(b"\xff\xfea")
+    with pytest.raises(DataError, match=r"list\.csv: announces UTF-16, but is not"):
+        read_list(tmp_path / "list.csv")
+
+
+def test_a_label_that_is_no_whole_number_is_still_refused(tmp_path):
+    (tmp_path / "list.csv").write_text("a.mp4,0.5\nb.mp4,1\n")
+    with pytest.raises(DataError, match=r"list\.csv:1: the label is '0\.5', expected an integer"):
+        read_list(tmp_path / "list.csv")
