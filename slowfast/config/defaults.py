@@ -200,7 +200,7 @@ _C.TEXT4VIS.EMB_DROPOUT = 0.0  # dropout behind the tower's position embeddings
 
 _C.CLASSIFIER = CfgNode()
 _C.CLASSIFIER.KIND = "clip_text"  # frozen rows: clip_text, random, orthogonal or file
-_C.CLASSIFIER.FILE = ""  # of tools/make_classifier.py (LDA, another text encoder), for kind file
+_C.CLASSIFIER.FILE = ""  # of ost classifier (LDA, another text encoder), for kind file
 _C.CLASSIFIER.SEED = 1024  # of random and orthogonal rows
 
 _C.TRUNK = CfgNode()

@@ -151,7 +151,7 @@ def alpha_of(cfg: Any) -> int:
     """
     if cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
         return 1
-    return cfg.get("SLOWFAST", {}).get("ALPHA", 8)
+    return cfg.SLOWFAST.ALPHA
 
 
 def repeats_of(cfg: Any, split: str, num_videos: int) -> int:

@@ -13,7 +13,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.errors import DataError, UsageError
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.heads.build import HEAD_REGISTRY
-from slowfast.models.heads.texts import build_descriptors, build_vocabulary
+from slowfast.models.heads.texts import check_texts
 from slowfast.studies.protocol_request import Step
 
 
@@ -45,14 +45,10 @@ def check_files(steps: Sequence[Step]) -> None:
 
 
 def _check_texts(cfg: Any, step: Step) -> None:
-    if cfg.TEXT.CLASSES:
-        vocabulary = build_vocabulary(cfg)
     model = MODEL_REGISTRY.get(cfg.MODEL.MODEL_NAME)
-    head = cfg.MODEL.HEAD_NAME or getattr(model, "head_name", "")
-    options = getattr(HEAD_REGISTRY.get(head), "options", ()) if head else ()
-    if cfg.OST.MATCHING != "category" and {"TEXT.SPATIAL", "TEXT.TEMPORAL"} & set(options):
-        build_descriptors(cfg, vocabulary)
-    elif any(key in step.settings for key in ("TEXT.SPATIAL", "TEXT.TEMPORAL")):
+    name = cfg.MODEL.HEAD_NAME or getattr(model, "head_name", "")
+    reads = check_texts(cfg, HEAD_REGISTRY.get(name) if name else None)
+    if not reads and {"TEXT.SPATIAL", "TEXT.TEMPORAL"} & set(step.settings):
         raise UsageError(
             f"{cfg.MODEL.MODEL_NAME} reads no descriptors: leave --descriptors and OST.N out"
         )

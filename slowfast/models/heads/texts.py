@@ -77,17 +77,20 @@ def build_descriptor_banks(
     }
 
 
-def check_texts(cfg: Any, head: Any) -> None:
+def check_texts(cfg: Any, head: Any) -> bool:
     """Read the texts of ``head`` as it will, so that a mistake shows before weights are fetched.
 
-    Which texts a registered head reads is told by its ``options``.
+    Which texts a registered head reads is told by its ``options``. Returns whether it reads
+    descriptors.
     """
     if not cfg.TEXT.CLASSES:
-        return
+        return False
     vocabulary = build_vocabulary(cfg)
     reads = {"TEXT.SPATIAL", "TEXT.TEMPORAL"} & set(getattr(head, "options", ()))
-    if reads and cfg.OST.MATCHING != "category":
-        build_descriptors(cfg, vocabulary)
+    if not reads or cfg.OST.MATCHING == "category":
+        return False
+    build_descriptors(cfg, vocabulary)
+    return True
 
 
 def _bank(cfg: Any, clip: CustomTextCLIP, texts: list[list[str]]) -> TextBank:
